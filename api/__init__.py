@@ -1,0 +1,1 @@
+"""The service around the learning core: HTTP, pages, SQL, jobs, command line."""

@@ -1,0 +1,1 @@
+"""Keys, roles and projects; the guard below all routes."""

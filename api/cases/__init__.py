@@ -1,0 +1,1 @@
+"""Submit, list, change and erase cases; their files and previews."""

@@ -1,0 +1,73 @@
+"""Cases, their files, and the idempotency keys they were sent with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from api.ground.database import Base
+
+
+class CaseRow(Base):
+    """A case as accepted; ``version`` is its ETag and grows with every change."""
+
+    __tablename__ = "cases"
+    __table_args__ = (
+        UniqueConstraint("project_id", "external_id"),
+        Index("ix_cases_project_created", "project_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    patient_id: Mapped[str] = mapped_column(String(200), index=True)
+    sex: Mapped[str | None] = mapped_column(String(1))
+    age_years: Mapped[float | None]
+    note: Mapped[str | None]
+    vitals: Mapped[dict[str, Any]]
+    """name -> value in the catalogue's unit."""
+    diagnoses: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """The label in force: sent with the case or set by the newest confirm / override. NULL = unlabelled."""
+    labelled_by: Mapped[str | None] = mapped_column(String(160))
+    labelled_at: Mapped[datetime | None]
+    synthetic: Mapped[bool] = mapped_column(default=False)
+    acquired_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(default=1)
+    files: Mapped[list[CaseFileRow]] = relationship(
+        order_by="CaseFileRow.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
+    )
+
+
+class CaseFileRow(Base):
+    """One stored object of a case: its blob and what decoding it told."""
+
+    __tablename__ = "case_files"
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(255))
+    media_type: Mapped[str] = mapped_column(String(80))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    size: Mapped[int]
+    frames: Mapped[int]
+    rows: Mapped[int]
+    columns: Mapped[int]
+    attributes: Mapped[dict[str, Any]]
+    """What pages and subgroups need of the header: modality, body_part, view_position, series_uid, window presets."""
+
+
+class IdempotencyKeyRow(Base):
+    """A request already answered; the same key with the same body gets the same answer."""
+
+    __tablename__ = "idempotency_keys"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    case_id: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime]

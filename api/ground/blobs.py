@@ -1,0 +1,86 @@
+"""Bytes by their content: a blob's name is its SHA-256, so storing twice is storing once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from clinical_mm.errors import ClinicalMMError
+
+
+class BlobMissing(ClinicalMMError):
+    """A blob that the database names is not in the store."""
+
+
+class Blobs:
+    """Content-addressed store over a folder, S3, GCS or Azure."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._folder = None if url else folder
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = LocalStore(self._folder)
+        else:
+            self._store = from_url(url)
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and give their SHA-256."""
+        digest = hashlib.sha256(data).hexdigest()
+        if not self.exists(digest):
+            obstore.put(self._store, _key(digest), data)
+            self._make_durable(digest)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of that SHA-256; raises BlobMissing."""
+        try:
+            return bytes(obstore.get(self._store, _key(digest)).bytes())
+        except FileNotFoundError as error:
+            raise BlobMissing(f"blob {digest} is not in the store") from error
+
+    def exists(self, digest: str) -> bool:
+        """Whether the store holds that SHA-256."""
+        try:
+            obstore.head(self._store, _key(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob; one that is gone already is no error."""
+        try:
+            obstore.delete(self._store, _key(digest))
+        except FileNotFoundError:
+            return
+
+    def list(self) -> Iterator[tuple[str, datetime]]:
+        """Every blob's SHA-256 with the moment it was written."""
+        for page in obstore.list(self._store):
+            for entry in page:
+                yield entry["path"].replace("/", ""), entry["last_modified"]
+
+    def path(self, digest: str) -> Path | None:
+        """Where the blob lies on disk, or None where the store is not a folder."""
+        return None if self._folder is None else self._folder / _key(digest)
+
+    def _make_durable(self, digest: str) -> None:
+        """Wait until file and folder entries are on disk: an acknowledged case must survive a power cut."""
+        path = self.path(digest)
+        if path is None:
+            return
+        for target in (path, path.parent, path.parent.parent):
+            descriptor = os.open(target, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _key(digest: str) -> str:
+    return f"{digest[:2]}/{digest[2:]}"

@@ -1,0 +1,28 @@
+"""Identifiers: opaque, unguessable enough for a URL, and sortable by the time they were made."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_lock = threading.Lock()
+_last_ms = 0
+
+
+def new_id(prefix: str) -> str:
+    """``prefix_`` + 9 characters of milliseconds + 11 random ones; ids of one process never go back in time."""
+    global _last_ms  # noqa: PLW0603 - the one clock of this process
+    with _lock:
+        _last_ms = max(_last_ms + 1, int(time.time() * 1000))
+        moment = _last_ms
+    return f"{prefix}_{_encode(moment, 9)}{_encode(secrets.randbits(55), 11)}"
+
+
+def _encode(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

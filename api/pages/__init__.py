@@ -1,0 +1,1 @@
+"""The review pages, over the same services as the REST API."""

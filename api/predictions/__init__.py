@@ -1,0 +1,1 @@
+"""Ask a model about a case."""

@@ -1,0 +1,1 @@
+"""A reviewer's word, and the labels that follow from it."""

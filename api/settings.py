@@ -1,0 +1,55 @@
+"""Every setting of the service, typed; environment variables ``CLINICAL_MM_*`` or a ``.env`` file."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may set; the descriptions are what ``doctor`` and the documentation show."""
+
+    model_config = SettingsConfigDict(env_prefix="CLINICAL_MM_", env_file=".env", extra="ignore")
+
+    workspace: Path = Field(Path("workspace"), description="database, blobs, models and logs lie under it")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the workspace")
+    blob_url: str = Field("", description="obstore URL such as s3://bucket/prefix; empty: a folder in the workspace")
+    device: str = Field("auto", description="torch device: auto, cpu, cuda, cuda:1, mps")
+    auth: Literal["on", "off"] = Field("on", description="off is refused on any address but loopback")
+    catalogue: Path | None = Field(None, description="a YAML catalogue in place of the one that comes along")
+    worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
+    embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
+    max_upload_mb: int = Field(256, ge=1, description="largest request body")
+    max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
+    max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
+    max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database in force."""
+        return self.database_url or f"sqlite:///{self.workspace.resolve() / 'clinical_mm.db'}"
+
+    @property
+    def jobs_url(self) -> str:
+        """The job engine's database: the same PostgreSQL, or a SQLite file of its own."""
+        return self.database_url or f"sqlite:///{self.workspace.resolve() / 'jobs.db'}"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where trained bundles lie, a folder a model."""
+        return self.workspace.resolve() / "models"
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where training runs work: snapshots, checkpoints, logs."""
+        return self.workspace.resolve() / "runs"
+
+
+@cache
+def settings_from_environment() -> Settings:
+    """The settings of this process; the command line calls it once."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Snapshots, training runs and the job that makes a model."""

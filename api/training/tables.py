@@ -1,0 +1,32 @@
+"""Training runs: durable jobs whose state anyone may ask for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.ground.database import Base
+
+
+class TrainingRunRow(Base):
+    """A run: queued, running, succeeded, failed or cancelled."""
+
+    __tablename__ = "training_runs"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    config: Mapped[str] = mapped_column(String(120))
+    overrides: Mapped[dict[str, Any]]
+    filter: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[str | None]
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(160))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,106 @@
+"""Case: what one patient brings - note, vitals, images, diagnoses. Typed and immutable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Self
+
+from clinical_mm.errors import InvalidCase
+
+Sex = Literal["F", "M", "O", "U"]
+"""Administrative sex as HL7 and DICOM (0010,0040) code it: female, male, other, unknown."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Who the case belongs to; ``id`` is what a training split keeps together."""
+
+    id: str
+    sex: Sex | None = None
+    age_years: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One file of a case, as stored: bytes in memory or a path that is read when needed."""
+
+    name: str
+    source: Path | bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        """The file's bytes."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.read()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient at one moment.
+
+    Attributes:
+        patient: who it is; the only part that is always there.
+        note: clinical text, or None when there is none (never the empty string).
+        vitals: catalogue name -> value in the catalogue's unit. What is missing is not in the mapping.
+        images: files in the order sent; several DICOM instances of one series are read as one volume.
+        diagnoses: catalogue codes; None = unlabelled, () = labelled with none of the catalogue's diagnoses.
+    """
+
+    patient: Patient
+    note: str | None = None
+    vitals: Mapping[str, float] = field(default_factory=dict)
+    images: tuple[ImageFile, ...] = ()
+    diagnoses: tuple[str, ...] | None = None
+    id: str = ""
+    external_id: str | None = None
+    acquired_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vitals", MappingProxyType(dict(self.vitals)))
+        object.__setattr__(self, "images", tuple(self.images))
+        if self.note is not None and not self.note.strip():
+            object.__setattr__(self, "note", None)
+        if self.note is None and not self.vitals and not self.images:
+            raise InvalidCase("a case needs at least one of: note, vitals, files", pointer="")
+
+    @classmethod
+    def from_files(
+        cls,
+        *,
+        note: str | None = None,
+        vitals: Mapping[str, float] | None = None,
+        images: Sequence[str | Path | bytes] = (),
+        patient: Patient | None = None,
+        diagnoses: Sequence[str] | None = None,
+    ) -> Self:
+        """A case from what lies on disk, for notebooks.
+
+        Raises:
+            InvalidCase: nothing was given.
+            OSError: an image does not exist.
+        """
+        return cls(
+            patient=patient or Patient(id="anonymous"),
+            note=note,
+            vitals=vitals or {},
+            images=tuple(_image_file(i, image) for i, image in enumerate(images)),
+            diagnoses=None if diagnoses is None else tuple(diagnoses),
+        )
+
+
+def _image_file(position: int, image: str | Path | bytes) -> ImageFile:
+    if isinstance(image, bytes):
+        return ImageFile(f"image-{position}", image)
+    path = Path(image)
+    if not path.is_file():
+        raise FileNotFoundError(f"image not found: {path}")
+    return ImageFile(path.name, path)

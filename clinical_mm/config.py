@@ -1,0 +1,126 @@
+"""A model configuration: which modalities, how they are joined, what is predicted, how it is trained. One YAML file each.
+
+``configs/models/<name>.yaml`` holds one; ``--set training.epochs=3`` and the REST ``set`` change single values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clinical_mm.configs import config_folder
+from clinical_mm.errors import InvalidConfig
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FusionConfig(_Part):
+    """How token sequences are joined; ``name`` is a key of ``clinical_mm.fusion.FUSIONS``, options are its own."""
+
+    name: str = "cross_attention"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TaskConfig(_Part):
+    """What is predicted.
+
+    Attributes:
+        kind: ``exclusive`` = exactly one of the diagnoses (softmax, cross-entropy); ``co-occurring`` = any number of
+            them (sigmoid, binary cross-entropy).
+        diagnoses: catalogue codes in output order; empty = every diagnosis that the training cases hold.
+    """
+
+    kind: Literal["exclusive", "co-occurring"] = "co-occurring"
+    diagnoses: tuple[str, ...] = ()
+
+
+class TrainingConfig(_Part):
+    """How it is trained; every number that changes a result is here."""
+
+    seed: int = 0
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(3e-4, gt=0)
+    encoder_learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_fraction: float = Field(0.1, ge=0, le=1)
+    modality_dropout: float = Field(0.2, ge=0, lt=1)
+    class_weights: bool = True
+    patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
+    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
+    test_fraction: float = Field(0.2, gt=0, lt=0.5)
+    coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+
+
+class ModelConfig(_Part):
+    """The whole of it.
+
+    Attributes:
+        modalities: registry name -> that modality's options (``clinical_mm.modalities.MODALITIES``). An option
+            ``frozen: true`` keeps an encoder's weights as loaded; its tokens are then computed once and cached.
+    """
+
+    name: str
+    description: str = ""
+    modalities: dict[str, dict[str, Any]] = Field(min_length=1)
+    fusion: FusionConfig = FusionConfig()
+    task: TaskConfig = TaskConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
+        """A configuration by its name under ``configs/models`` or by file, with dotted overrides applied.
+
+        Raises:
+            InvalidConfig: no such configuration (the message lists those there are), or a value is wrong.
+        """
+        data = _read(name_or_path)
+        for dotted, value in (overrides or {}).items():
+            _set(data, dotted, value)
+        return cls.parse(data, str(name_or_path))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], origin: str = "configuration") -> ModelConfig:
+        """A configuration from plain data; raises InvalidConfig naming each faulty field."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise InvalidConfig(f"{origin}: {faults}") from error
+
+
+def known_configs() -> list[str]:
+    """Names that ``ModelConfig.load`` finds without a path."""
+    return sorted(path.stem for path in (config_folder() / "models").glob("*.yaml"))
+
+
+def _read(name_or_path: str | Path) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        if str(name_or_path) not in known_configs():
+            raise InvalidConfig(f"no configuration {str(name_or_path)!r}; known: {', '.join(known_configs())}")
+        path = config_folder() / "models" / f"{name_or_path}.yaml"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidConfig(f"{path}: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidConfig(f"{path}: not a mapping")
+    return {"name": path.stem, **data}
+
+
+def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    place = data
+    for key in parents:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise InvalidConfig(f"cannot set {dotted}: {key} is not a mapping")
+    place[last] = value

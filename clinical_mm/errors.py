@@ -1,0 +1,60 @@
+"""What can go wrong in the learning core, as a tree.
+
+ClinicalMMError
+├── InvalidCase            the case itself is wrong; carries where (JSON pointer) and why
+│   ├── UnknownCode        a vital or diagnosis that the catalogue does not hold
+│   ├── ImplausibleValue   a number no patient can have
+│   └── UnitMismatch       a unit that does not convert into the catalogue's
+├── UnsupportedFile        the bytes are not of a kind that is read here
+├── UnreadableFile         the bytes claim a supported kind, but do not decode
+├── InvalidConfig          a model configuration that cannot be used
+├── InvalidBundle          a folder that is not a trained model, or not a safe one
+└── NotEnoughData          too few labelled cases to do what was asked
+"""
+
+from __future__ import annotations
+
+
+class ClinicalMMError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+
+class InvalidCase(ClinicalMMError):
+    """A case that cannot be accepted; ``pointer`` is an RFC 6901 JSON pointer into the case as sent."""
+
+    def __init__(self, detail: str, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.pointer = pointer
+
+
+class UnknownCode(InvalidCase):
+    """A vital or a diagnosis that the catalogue in force does not hold."""
+
+
+class ImplausibleValue(InvalidCase):
+    """A measurement outside the range that any living patient can have."""
+
+
+class UnitMismatch(InvalidCase):
+    """A unit that is not UCUM, or does not convert into the catalogue's unit."""
+
+
+class UnsupportedFile(ClinicalMMError):
+    """The bytes are of no kind that is read here (HTTP 415)."""
+
+
+class UnreadableFile(ClinicalMMError):
+    """The bytes claim to be a supported kind, but do not decode (HTTP 422)."""
+
+
+class InvalidConfig(ClinicalMMError):
+    """A model configuration that names something unknown or contradicts itself."""
+
+
+class InvalidBundle(ClinicalMMError):
+    """A folder that is not a trained model, or holds weights in an unsafe format."""
+
+
+class NotEnoughData(ClinicalMMError):
+    """Too few labelled cases for what was asked; the message tells how many there are and how many it takes."""

@@ -1,0 +1,1 @@
+"""Why the model said it, one file an explainer."""

@@ -1,0 +1,1 @@
+"""Ways to join the tokens of several modalities, one file each."""

@@ -1,0 +1,1 @@
+"""Public data sets and folders -> Case."""

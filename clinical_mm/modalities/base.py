@@ -1,0 +1,154 @@
+"""The protocol of a modality: Case -> arrays (read), arrays -> batch (collate), batch -> tokens (encode).
+
+A new modality is one new file here, one line in this folder's registry and one entry in a model's YAML.
+Shapes: B cases, N tokens, D token width, C channels, H W D pixels, S word pieces, W windows, V vitals, M modalities.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
+
+Sample = Mapping[str, np.ndarray]
+"""One case's arrays for one modality, ready to be stacked; keys are the modality's own."""
+
+Batch = dict[str, Tensor]
+"""Many cases' arrays for one modality, each with leading dimension B."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an encoder gives to the fusion: ``tokens_BND`` and ``mask_BN`` (True where a token is real)."""
+
+    tokens_BND: Tensor
+    mask_BN: Tensor
+
+    def to(self, device: torch.device) -> Tokens:
+        """The same tokens on another device."""
+        return Tokens(self.tokens_BND.to(device), self.mask_BN.to(device))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Attribution of the characters [start, end) of the note."""
+
+    start: int
+    end: int
+    text: str
+    attribution: float
+
+
+@dataclass(frozen=True)
+class VitalAttribution:
+    """Attribution of one vital that is present, its value in the catalogue's unit."""
+
+    name: str
+    value: float
+    unit: str
+    attribution: float
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Attribution over the pixels of one frame of one file of the case.
+
+    Attributes:
+        values: ``float32[H, W]`` signed attribution, at the resolution the network saw, covering the whole picture.
+        peak: (x, y) of the largest positive attribution in the pixels of the stored frame.
+    """
+
+    file: int
+    frame: int
+    values: np.ndarray
+    peak: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a modality's attributions say in terms a reader knows; a modality fills the part that it can."""
+
+    text: tuple[Span, ...] = ()
+    vitals: tuple[VitalAttribution, ...] = ()
+    images: tuple[HeatMap, ...] = ()
+
+
+class Encoder(nn.Module, ABC):
+    """batch -> tokens, with the differentiable inputs apart so that any gradient method can attribute to them.
+
+    ``forward(batch) == tokens(inputs(batch), batch)``.
+    """
+
+    width: int
+    """D: the width of the tokens this encoder gives."""
+
+    @abstractmethod
+    def inputs(self, batch: Batch) -> Tensor:
+        """The differentiable leaf: pixels, word embeddings, or vital values; leading dimension B."""
+
+    @abstractmethod
+    def baseline(self, batch: Batch) -> Tensor:
+        """Inputs that say nothing (mean image, mask token, population median); same shape as ``inputs``."""
+
+    @abstractmethod
+    def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
+        """Token states from the inputs and what of the batch is not differentiable (masks, positions)."""
+
+    def forward(self, batch: Batch) -> Tokens:
+        """Token states of a batch."""
+        return self.tokens(self.inputs(batch), batch)
+
+
+class Modality(ABC):
+    """How one kind of evidence is read, batched, encoded and explained."""
+
+    name: str
+    """The name in YAML, in answers and in explanations: ``imaging``, ``text``, ``vitals``."""
+
+    def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
+        """Raises InvalidConfig where ``config`` (this modality's part of the model YAML) is wrong."""
+
+    def fit(self, cases: Sequence[Case]) -> None:  # noqa: B027 - most modalities learn nothing here
+        """Learn statistics (means, medians) from the training part alone."""
+
+    def state(self) -> dict[str, Any]:
+        """What ``fit`` learned, as JSON; stored in the bundle."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take back what ``state`` gave."""
+
+    @abstractmethod
+    def read(self, case: Case) -> Sample | None:
+        """The case's arrays, or None where the case has nothing of this kind.
+
+        Raises:
+            UnreadableFile, UnsupportedFile: the stored bytes do not decode.
+        """
+
+    @abstractmethod
+    def collate(self, samples: Sequence[Sample | None]) -> Batch:
+        """Stack samples; an absent one becomes padding that the presence mask hides. Never empty: at least one row."""
+
+    @abstractmethod
+    def encoder(self) -> Encoder:
+        """A fresh encoder, weights as the configuration asks (random, from file, or by name)."""
+
+    @abstractmethod
+    def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
+        """Attributions (shape of ``Encoder.inputs`` for this one case, leading dimension 1) in a reader's terms."""
+
+    def save_assets(self, folder: Path) -> None:  # noqa: B027
+        """Write files the bundle needs besides weights (a tokenizer, say)."""
+
+    def load_assets(self, folder: Path) -> None:  # noqa: B027
+        """Use the files of a bundle in place of downloads; called before ``encoder``."""

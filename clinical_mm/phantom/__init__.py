@@ -1,0 +1,1 @@
+"""Synthetic cases whose truth is known."""
