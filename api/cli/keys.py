@@ -1,0 +1,65 @@
+"""``clinical-mm keys``: create, list, revoke."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from api.cli.context import operator, project_option, services
+from api.cli.output import json_option, print_rows
+
+
+@click.group()
+def keys() -> None:
+    """API keys.
+
+    \b
+    Example:
+      clinical-mm keys create --role clinician --name ward-3
+      clinical-mm keys list
+      clinical-mm keys revoke key_0dj3...
+    """
+
+
+@keys.command()
+@click.option("--role", required=True, type=click.Choice(["viewer", "clinician", "trainer", "admin"]))
+@click.option("--name", default="", help="Who or what holds it; shown in the audit trail.")
+@click.option("--expires-days", type=click.IntRange(min=1), help="Days until it ends by itself.")
+@project_option
+def create(role: str, name: str, expires_days: int | None, project: str) -> None:
+    """Make a key. Its secret is printed once, alone on the last line.
+
+    \b
+    Example:
+      KEY=$(clinical-mm keys create --role trainer --name nightly | tail -1)
+    """
+    from api.access.service import Role
+    from api.ground.clock import now
+
+    with services() as built:
+        expires_at = None if expires_days is None else now() + timedelta(days=expires_days)
+        key, secret = built.access.create_key(operator(built, project), Role(role), name or role, expires_at=expires_at)
+        click.echo(f"key {key.id} ({role}, project {project}); the secret below is shown only now:", err=True)
+        click.echo(secret)
+
+
+@keys.command("list")
+@project_option
+@json_option
+def list_(project: str, as_json: bool) -> None:
+    """Keys of the project; secrets are not kept, so none is shown."""
+    with services() as built:
+        rows = [k.model_dump(mode="json") for k in built.access.list_keys(operator(built, project))]
+    columns = ["id", "name", "role", "created_at", "expires_at", "revoked_at"]
+    print_rows(rows, columns, as_json=as_json, empty="no keys yet: clinical-mm keys create --role clinician")
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@project_option
+def revoke(key_id: str, project: str) -> None:
+    """End a key now."""
+    with services() as built:
+        built.access.revoke(operator(built, project), key_id)
+    click.echo(f"revoked {key_id}")

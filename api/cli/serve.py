@@ -1,0 +1,37 @@
+"""``clinical-mm serve`` and ``clinical-mm worker``."""
+
+from __future__ import annotations
+
+import click
+
+from api.settings import settings_from_environment
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="Requests answered at once.")
+def serve(host: str, port: int, threads: int) -> None:
+    """API, review pages and a job worker; migrates the database first. SIGTERM or Ctrl-C stops cleanly.
+
+    \b
+    Example:
+      clinical-mm serve --port 8000
+      CLINICAL_MM_DATABASE_URL=postgresql+psycopg://user@host/db clinical-mm serve --host 0.0.0.0
+    """
+    from api.serve import run
+
+    run(settings_from_environment(), host=host, port=port, threads=threads)
+
+
+@click.command()
+def worker() -> None:
+    """A job worker alone. Give each its own CLINICAL_MM_WORKER_ID, and keep it when the machine restarts.
+
+    \b
+    Example:
+      CLINICAL_MM_WORKER_ID=gpu-1 CLINICAL_MM_DATABASE_URL=postgresql+psycopg://user@host/db clinical-mm worker
+    """
+    from api.training.worker import run_worker
+
+    run_worker(settings_from_environment())

@@ -1,0 +1,42 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+# Many small tensors on few cores: threads that spin for each other only slow the suite down.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real public cases beside the checkout; never part of the project."""
+    folder = Path(os.environ.get("CLINICAL_MM_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        if os.environ.get("CLINICAL_MM_TEST_REQUIRE_SHARED_DATA"):
+            pytest.fail(f"real cases are required here, and {folder} is absent")
+        pytest.skip(f"real cases are absent: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, really trained on a few synthetic cases; read-only for the tests."""
+    from tests.models import train_tiny
+
+    return train_tiny(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def bundle_copy(trained_bundle: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the tiny model that a test may spoil."""
+    yield Path(shutil.copytree(trained_bundle, tmp_path / "bundle"))

@@ -1,0 +1,71 @@
+"""Rules of the house that a machine can hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCES = [p for room in ("clinical_mm", "api", "migrations", "benchmarks") for p in (REPOSITORY / room).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_a_file_holds_one_idea_and_stays_under_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", ["clinical_mm", "api.app", "api.cli"])
+def test_starting_up_loads_no_learning_library(module: str) -> None:
+    heavy = "{'torch', 'monai', 'transformers', 'captum', 'sklearn', 'pandas'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded.strip() == "[]"
+
+
+def test_the_library_needs_no_web_framework_and_no_sql() -> None:
+    code = "import sys, clinical_mm, clinical_mm.predictor; print(sorted({'flask', 'sqlalchemy', 'dbos'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded.strip() == "[]"
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    import clinical_mm
+
+    assert sorted(clinical_mm.__all__) == ["Case", "Catalogue", "load_model"]
+
+
+def test_every_setting_is_documented() -> None:
+    from api.settings import Settings
+
+    text = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    missing = [n for n in Settings.model_fields if f"CLINICAL_MM_{n.upper()}" not in text]
+    assert missing == []
+
+
+def test_every_command_is_in_the_readme_or_the_manual() -> None:
+    from api.cli import COMMANDS
+
+    text = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if not re.search(rf"clinical-mm {name}\b", text)] == []
+
+
+def test_every_core_error_has_a_row_in_the_error_table() -> None:
+    from api.problems import CORE_STATUS
+    from clinical_mm import errors
+
+    named = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.ClinicalMMError)]
+    without = [e for e in named if e is not errors.ClinicalMMError and not any(c in CORE_STATUS for c in e.__mro__)]
+    assert without == []
+
+
+def test_each_modality_fusion_and_explainer_is_named_in_a_test() -> None:
+    from clinical_mm.explaining import EXPLAINERS
+    from clinical_mm.fusion import FUSIONS
+    from clinical_mm.modalities import MODALITIES
+
+    tests = "\n".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "tests" / "clinical_mm").rglob("*.py"))
+    assert [name for name in (*MODALITIES, *FUSIONS, *EXPLAINERS) if name not in tests] == []
