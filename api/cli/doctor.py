@@ -122,7 +122,10 @@ def _database(settings: Settings) -> tuple[str, str]:
     try:
         here = current(settings)
     except SQLAlchemyError as error:
-        return "fail", f"cannot be reached: {str(error.__cause__ or error).splitlines()[0]}; see CLINICAL_MM_DATABASE_URL"
+        return (
+            "fail",
+            f"cannot be reached: {str(error.__cause__ or error).splitlines()[0]}; see CLINICAL_MM_DATABASE_URL",
+        )
     if here is None:
         return "warn", "empty; `clinical-mm db upgrade` or `serve` makes the tables"
     if here != head():

@@ -1,0 +1,113 @@
+"""``clinical-mm cases``: import, list, export, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from api.cli.context import operator, project_option, services
+from api.cli.output import json_option, print_rows
+
+
+@click.group()
+def cases() -> None:
+    """Stored cases.
+
+    \b
+    Example:
+      clinical-mm cases import ./covid-chestxray-dataset --format covid-chestxray
+      clinical-mm cases list --labelled
+      clinical-mm cases export ./backup
+    """
+
+
+@cases.command("import")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--format", "format_", required=True, help="folder, covid-chestxray or fhir.")
+@project_option
+@json_option
+def import_(path: Path, format_: str, project: str, as_json: bool) -> None:
+    """Read cases of a public or own layout; what is there already is left as it is.
+
+    \b
+    Example:
+      clinical-mm cases import ./export --format folder
+    """
+    from tqdm import tqdm
+
+    from api.problems import Conflict, ServiceError
+    from clinical_mm.errors import ClinicalMMError
+    from clinical_mm.importing import Refused, import_cases
+
+    outcomes: list[dict[str, str]] = []
+    with services() as built:
+        caller = operator(built, project)
+        for item in tqdm(import_cases(path, format_, built.ground.catalogue), desc="import", unit="case", disable=None):
+            if isinstance(item, Refused):
+                outcomes.append({"outcome": "refused", "case": item.where, "reason": item.reason})
+                continue
+            where = item.external_id or item.patient.id
+            try:
+                built.cases.submit_case(caller, item)
+                outcomes.append({"outcome": "accepted", "case": where, "reason": ""})
+            except Conflict:
+                outcomes.append({"outcome": "present", "case": where, "reason": "stored before"})
+            except (ServiceError, ClinicalMMError) as error:
+                outcomes.append({"outcome": "refused", "case": where, "reason": str(error)})
+    shown = outcomes if as_json else [o for o in outcomes if o["outcome"] == "refused"]
+    print_rows(shown, ["outcome", "case", "reason"], as_json=as_json, empty="none refused")
+    counts = {k: sum(o["outcome"] == k for o in outcomes) for k in ("accepted", "present", "refused")}
+    click.echo(", ".join(f"{n} {k}" for k, n in counts.items()), err=as_json)
+    if not counts["accepted"] and not counts["present"]:
+        raise click.ClickException(f"nothing under {path} could be imported")
+
+
+@cases.command("list")
+@click.option("--labelled/--unlabelled", default=None, help="Only those with, or without, a label.")
+@click.option("-q", "query", default=None, help="Words in external id, patient id or note.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
+@project_option
+@json_option
+def list_(labelled: bool | None, query: str | None, limit: int, project: str, as_json: bool) -> None:
+    """Cases, newest first."""
+    from api.cases.schemas import CaseFilter
+
+    with services() as built:
+        page = built.cases.list(operator(built, project), CaseFilter(labelled=labelled, q=query, limit=limit))
+        rows = [c.model_dump(mode="json") for c in page.items]
+    columns = ["id", "external_id", "diagnoses", "created_at"]
+    print_rows(rows, columns, as_json=as_json, empty="no cases: clinical-mm cases import, or POST /v1/cases")
+
+
+@cases.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@project_option
+def export(folder: Path, project: str) -> None:
+    """Write every case as cases.jsonl + files, which ``import --format folder`` reads."""
+    from tqdm import tqdm
+
+    from clinical_mm.importing.folder import write_folder
+
+    if folder.exists() and any(folder.iterdir()):
+        raise click.UsageError(f"{folder} is not empty; name a new folder")
+    with services() as built:
+        caller = operator(built, project)
+        chosen = built.cases.select(caller.project_id, {})
+        count = write_folder(tqdm(chosen, desc="export", unit="case", disable=None), folder)
+    click.echo(f"exported {count} cases to {folder}")
+
+
+@cases.command()
+@click.argument("case_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+def delete(case_id: str, yes: bool, project: str) -> None:
+    """Erase a case: row, predictions, reviews and files."""
+    with services() as built:
+        caller = operator(built, project)
+        case = built.cases.get(caller, case_id)
+        if not yes:
+            click.confirm(f"erase case {case_id} ({case.external_id or case.patient.id}) for good?", abort=True)
+        built.cases.erase(caller, case_id)
+    click.echo(f"erased {case_id}")

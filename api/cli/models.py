@@ -1,0 +1,83 @@
+"""``clinical-mm models``: the registry."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from api.cli.context import operator, project_option, services
+from api.cli.output import json_option, print_json, print_rows
+
+
+@click.group()
+def models() -> None:
+    """Trained models and which one serves.
+
+    \b
+    Example:
+      clinical-mm models list
+      clinical-mm models promote model_0dj3...
+      clinical-mm models rollback
+      clinical-mm models export model_0dj3... ./bundle
+    """
+
+
+@models.command("list")
+@project_option
+@json_option
+def list_(project: str, as_json: bool) -> None:
+    """Models, newest first."""
+    with services() as built:
+        rows = [m.model_dump(mode="json") for m in built.models.list(operator(built, project))]
+    columns = ["id", "config", "serving", "created_at", "headline"]
+    print_rows(rows, columns, as_json=as_json, empty="no models yet: clinical-mm train")
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@project_option
+def show(model_id: str, project: str) -> None:
+    """One model with its card and metrics, as JSON."""
+    with services() as built:
+        print_json(built.models.get(operator(built, project), model_id).model_dump(mode="json"))
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@project_option
+def promote(model_id: str, project: str) -> None:
+    """Let a model serve, from the next request on."""
+    with services() as built:
+        built.models.promote(operator(built, project), model_id)
+    click.echo(f"serving {model_id}")
+
+
+@models.command()
+@project_option
+def rollback(project: str) -> None:
+    """Let the model serve that served before."""
+    with services() as built:
+        model = built.models.rollback(operator(built, project))
+    click.echo(f"serving {model.id}")
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@click.argument("folder", type=click.Path(path_type=Path))
+@project_option
+def export(model_id: str, folder: Path, project: str) -> None:
+    """Copy a model's bundle into a new folder; ``clinical_mm.load_model`` reads it there.
+
+    \b
+    Example:
+      clinical-mm models export model_0dj3... ./bundle
+      python -c "from clinical_mm import load_model; print(load_model('bundle').diagnoses)"
+    """
+    if folder.exists():
+        raise click.UsageError(f"{folder} exists already; name a new folder")
+    with services() as built:
+        built.models.get(operator(built, project), model_id)
+        shutil.copytree(built.models.bundle_folder(model_id), folder)
+    click.echo(f"exported {model_id} to {folder}")
