@@ -42,7 +42,8 @@ def main() -> int:
 
 def write_section(name: str, title: str, body: str, seconds: float) -> None:
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "monai", "transformers", "captum", "flask"))
-    stamp = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, Python {platform.python_version()}, {versions}; took {seconds:.0f} s"
+    here = f"{machine()}, Python {platform.python_version()}, {versions}"
+    stamp = f"{datetime.now(UTC):%Y-%m-%d}, {here}; took {seconds:.0f} s"
     section = f"<!-- {name} -->\n## {title}\n\n{body.strip()}\n\n*{stamp}*\n<!-- /{name} -->\n"
     text = DOCUMENT.read_text(encoding="utf-8")
     pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->\n", re.DOTALL)

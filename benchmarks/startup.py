@@ -29,10 +29,8 @@ def run() -> str:
         f"| `import clinical_mm` / `import torch` | {core / torch:.2f} | <= 0.25 |",
         f"| `import api.app` / `import torch` | {web / torch:.2f} | (told) |",
     ]
-    return "\n".join(
-        [f"Medians of {RUNS} runs, alternating.", "", "| command | ms |", "|---|---|", *rows, ""]
-        + ["| ratio | here | target |", "|---|---|---|", *ratios]
-    )
+    lines = [f"Medians of {RUNS} runs, alternating.", "", "| command | ms |", "|---|---|", *rows, ""]
+    return "\n".join([*lines, "| ratio | here | target |", "|---|---|---|", *ratios])
 
 
 def median_seconds(argv: list[str]) -> float:

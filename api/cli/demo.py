@@ -23,7 +23,7 @@ EXPLAINED = 12
 """So many of the unlabelled cases are explained beforehand; the others are when they are opened."""
 
 
-class NotADemo(ClinicalMMError):
+class NotADemoError(ClinicalMMError):
     """The workspace holds cases that are not synthetic."""
 
 
@@ -60,7 +60,9 @@ def store_cases(built: Services, caller: Caller, count: int, seed: int) -> None:
     """Put the phantom's cases through the same door as any other case; those there already stay."""
     stored = {case.external_id for case in built.cases.summaries(caller)}
     if any(not (name or "").startswith("synthetic-") for name in stored):
-        raise NotADemo("this workspace holds cases that are not synthetic; set CLINICAL_MM_WORKSPACE to another folder")
+        raise NotADemoError(
+            "this workspace holds cases that are not synthetic; set CLINICAL_MM_WORKSPACE to another folder"
+        )
     from dataclasses import replace
 
     from clinical_mm.phantom import draw

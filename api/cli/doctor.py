@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -71,8 +70,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _python(_: Settings) -> tuple[str, str]:
-    if sys.version_info < (3, 11):
-        return "fail", f"{platform.python_version()}; install Python 3.11 or newer"
     return "ok", platform.python_version()
 
 
@@ -82,7 +79,6 @@ def _torch(_: Settings) -> tuple[str, str]:
 
 def _device(settings: Settings) -> tuple[str, str]:
     import torch
-
     from clinical_mm.device import choose_device
 
     device = choose_device(settings.device)
