@@ -23,9 +23,9 @@ def free_port() -> int:
 
 def clinical_mm(*arguments: str, workspace: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line as its user does; what it printed is in the result."""
-    options.setdefault("check", True)
     options.setdefault("timeout", 900)
-    return subprocess.run(
+    options.setdefault("check", True)
+    return subprocess.run(  # noqa: PLW1510 - check stands in the options
         [sys.executable, "-m", "api.cli", *arguments],
         env=environment(workspace),
         capture_output=True,

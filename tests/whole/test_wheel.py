@@ -69,9 +69,10 @@ def test_the_catalogue_and_the_configurations_are_found(installed: Path) -> None
     )
     answer = run_installed(installed, "-c", code)
     assert answer.returncode == 0, answer.stderr
-    assert "default" in answer.stdout and "small" in answer.stdout
+    assert "default" in answer.stdout
+    assert "small" in answer.stdout
 
 
 def test_the_pages_travel_inside(installed: Path) -> None:
     pages = installed / "site" / "api" / "pages"
-    assert list(pages.rglob("*.html")) and list(pages.rglob("*.js")) and list(pages.rglob("*.css"))
+    assert [kind for kind in ("*.html", "*.js", "*.css") if not list(pages.rglob(kind))] == []
