@@ -1,0 +1,114 @@
+"""The command line as its user meets it: help, exit codes, one clear line when something fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.cli import COMMANDS
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "CLINICAL_MM_WORKSPACE": str(tmp_path / "workspace")}
+        return subprocess.run(
+            [sys.executable, "-m", "api.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return command
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
+    answer = run(name, "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert "Example:" in answer.stdout
+    assert f"clinical-mm {name}" in answer.stdout
+
+
+def test_an_unknown_command_is_a_usage_error(run) -> None:
+    answer = run("diagnose")
+    assert answer.returncode == 2
+    assert "diagnose" in answer.stderr
+
+
+def test_a_failure_is_one_line_on_stderr(run) -> None:
+    answer = run("models", "show", "model_that_is_not_there")
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.startswith("clinical-mm: ")
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(run) -> None:
+    answer = run("--debug", "models", "show", "model_that_is_not_there")
+    assert answer.returncode == 1
+    assert "Traceback" in answer.stderr
+
+
+def test_a_key_is_shown_once_alone_on_the_last_line(run) -> None:
+    secret = run("keys", "create", "--role", "viewer", "--name", "ward").stdout.splitlines()[-1]
+    assert secret.startswith("cmm_")
+    listed = json.loads(run("keys", "list", "--json").stdout)
+    assert [(k["name"], k["role"]) for k in listed] == [("ward", "viewer")]
+    assert secret not in json.dumps(listed)
+
+
+def test_a_revoked_key_is_listed_as_such(run) -> None:
+    run("keys", "create", "--role", "viewer")
+    (key,) = json.loads(run("keys", "list", "--json").stdout)
+    assert run("keys", "revoke", key["id"]).returncode == 0
+    (after,) = json.loads(run("keys", "list", "--json").stdout)
+    assert after["revoked_at"] is not None
+
+
+def test_cases_travel_through_export_and_import(run, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    lines = [
+        {"external_id": "acc-1", "patient": {"id": "p-1", "sex": "F", "age_years": 64}, "note": "Fever.", "files": []},
+        {"external_id": "acc-2", "patient": {"id": "p-2"}, "vitals": {"spo2": 250}, "files": []},
+    ]
+    (folder / "cases.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    outcomes = json.loads(run("cases", "import", str(folder), "--format", "folder", "--json").stdout)
+    assert [o["outcome"] for o in outcomes] == ["accepted", "refused"]
+    assert "spo2" in outcomes[1]["reason"]
+
+    again = json.loads(run("cases", "import", str(folder), "--format", "folder", "--json").stdout)
+    assert [o["outcome"] for o in again] == ["present", "refused"]
+
+    assert run("cases", "export", str(tmp_path / "out")).returncode == 0
+    (line,) = (tmp_path / "out" / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+    exported = json.loads(line)
+    assert (exported["external_id"], exported["note"]) == ("acc-1", "Fever.")
+
+
+def test_an_unknown_import_format_lists_the_known_ones(run, tmp_path: Path) -> None:
+    answer = run("cases", "import", str(tmp_path), "--format", "dicomweb")
+    assert answer.returncode in {1, 2}
+    assert "covid-chestxray" in answer.stderr
+
+
+def test_the_doctor_names_every_check(run) -> None:
+    answer = run("doctor", "--json")
+    findings = {f["check"]: f["state"] for f in json.loads(answer.stdout)}
+    assert answer.returncode == 0, findings
+    assert {"python", "torch", "device", "text weights", "database", "disk"} <= set(findings)
+
+
+def test_training_without_cases_says_what_is_missing(run) -> None:
+    answer = run("train", "--config", "small")
+    assert answer.returncode == 1
+    assert "labelled" in answer.stderr
