@@ -1,0 +1,242 @@
+"""Imaging: DICOM, PNG, JPEG -> 0..1 by window -> MONAI transforms -> MONAI network, 2-D or 3-D -> feature-map tokens.
+
+Shapes: B cases, I images, C channels, D slices, H W pixels, N tokens of one image, P slices that an origin tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor, nn
+
+from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.errors import InvalidConfig
+from clinical_mm.modalities.base import Batch, Encoder, Evidence, HeatMap, Modality, Sample, Tokens
+from clinical_mm.pictures import group, read_picture
+from clinical_mm.vision.augment import Augmentation
+from clinical_mm.vision.intensities import Intensities
+from clinical_mm.vision.networks import build_network, feature_map
+from clinical_mm.vision.prepare import Placement, Preparation, place
+from clinical_mm.vision.weights import WeightsReport, load_weights
+
+_CASES_FOR_STATISTICS = 256
+_FRAMES_SHOWN = 3
+
+
+class NetworkOptions(BaseModel):
+    """A network of ``monai.networks.nets`` by name, and its own arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = "DenseNet121"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ImagingOptions(BaseModel):
+    """What a model's YAML may say under ``imaging``.
+
+    Attributes:
+        size: what the network sees, in pixels: [H, W], or [D, H, W] with ``spatial_dims: 3``.
+        frozen: the training part's business; stands here because it is said per modality.
+        max_images: how many images of a case are looked at, in the order given; a series counts as one.
+        frames_per_image: with ``spatial_dims: 2``, how many evenly spaced frames stand for a volume.
+        channels: 3 repeats grey for networks that were trained on colour.
+        window: (center, width) in Hounsfield units, for CT in place of the file's own.
+        weights: ``file.safetensors``, ``file.pt``, or ``owner/name[:file]`` of the Hugging Face hub.
+        augmentation: False = training pictures stay as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    spatial_dims: Literal[2, 3] = 2
+    size: tuple[int, ...] = (224, 224)
+    network: NetworkOptions = NetworkOptions()
+    frozen: bool = False
+    max_images: int = Field(2, ge=1, le=16)
+    frames_per_image: int = Field(1, ge=1, le=16)
+    channels: Literal[1, 3] = 1
+    window: tuple[float, float] | None = None
+    weights: str | None = None
+    augmentation: bool = True
+
+    @model_validator(mode="after")
+    def _size_has_the_dimensions(self) -> ImagingOptions:
+        if len(self.size) != self.spatial_dims or min(self.size) < 16:
+            raise ValueError(f"size needs {self.spatial_dims} sides of at least 16 pixels")
+        return self
+
+
+class ImageEncoder(Encoder):
+    """Images -> feature maps -> tokens ``[B, I * N, width]``, one for each place of each image's feature map."""
+
+    def __init__(self, features: nn.Module, width: int, intensities: Intensities) -> None:
+        super().__init__()
+        self.features = features
+        self.width = width
+        self._intensities = intensities
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """Normalised pixels ``[B, I, C, (D,) H, W]``."""
+        return batch["pixels"]
+
+    def baseline(self, batch: Batch) -> Tensor:
+        """The mean training image where a picture lies; padding and absent images stay as they are."""
+        pixels = batch["pixels"]
+        content_BIHW = batch["content"]
+        content = content_BIHW.view(*content_BIHW.shape[:2], *[1] * (pixels.ndim - 4), *content_BIHW.shape[2:])
+        return torch.where(content, self._intensities.mean_like(pixels), pixels)
+
+    def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
+        """Tokens of all images in turn; those of absent images are masked."""
+        present_BI = batch["present"]
+        maps = self._maps(inputs.flatten(0, 1), present_BI.flatten())
+        tokens_RND = maps.flatten(2).transpose(1, 2)
+        tokens_BND = tokens_RND.reshape(len(inputs), -1, self.width)
+        return Tokens(tokens_BND, present_BI.repeat_interleave(tokens_RND.shape[1], dim=1))
+
+    def _maps(self, pixels: Tensor, present: Tensor) -> Tensor:
+        """Feature maps ``[B * I, width, ...]``; batch normalisation never learns from absent images."""
+        if not self.training or bool(present.all()):
+            return F.relu(self.features(pixels))
+        if not bool(present.any()):
+            self.features.eval()
+            maps = F.relu(self.features(pixels))
+            self.features.train()
+            return maps
+        real = F.relu(self.features(pixels[present]))
+        return real.new_zeros(len(pixels), *real.shape[1:]).index_put((present.nonzero()[:, 0],), real)
+
+
+class Imaging(Modality):
+    """Images of a case; several instances of one series count as one volume."""
+
+    name = "imaging"
+
+    def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
+        super().__init__(config, catalogue)
+        try:
+            self.options = ImagingOptions.model_validate(dict(config))
+        except ValidationError as error:
+            faults = "; ".join(f"imaging.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise InvalidConfig(faults) from error
+        self._prepare = Preparation(self.options.size, self.options.window, self.options.frames_per_image)
+        self._augment = Augmentation() if self.options.augmentation else None
+        self._intensities = Intensities()
+        self._restored = False
+        self.weights_report: WeightsReport | None = None
+
+    def fit(self, cases: Sequence[Case]) -> None:
+        """Mean and spread of pixels and the mean image, from at most 256 evenly spaced training cases."""
+        with_images = [case for case in cases if case.images]
+        step = max(1, len(with_images) // _CASES_FOR_STATISTICS)
+        samples = [sample for case in with_images[::step] if (sample := self.read(case)) is not None]
+        pairs = [pair for s in samples for pair in zip(s["pixels"], s["origin"], strict=True)]
+        if pairs:
+            self._intensities.learn([p for p, _ in pairs], [p[..., *self._content(o).slices] for p, o in pairs])
+
+    def state(self) -> dict[str, Any]:
+        """Mean, spread and mean image of the training part, and which pretrained weights were used."""
+        return {**self._intensities.to_json(), "weights": self.weights_report and self.weights_report.to_json()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state`` gave; encoders made before see it too."""
+        self._intensities.load(state)
+        self._restored = True
+
+    def load_assets(self, folder: Path) -> None:
+        """A bundle brings its own weights: none are fetched."""
+        self._restored = True
+
+    def read(self, case: Case) -> Sample | None:
+        """``pixels``: float16[I, (D,) H, W] in 0..1; ``origin``: int64[I, P, 4] = file, frame, rows, columns."""
+        if not case.images:
+            return None
+        volumes = group([read_picture(image.read()) for image in case.images])[: self.options.max_images]
+        ready = [part for volume in volumes for part in self._prepare(volume)]
+        return {"pixels": np.stack([p for p, _ in ready]), "origin": np.stack([o for _, o in ready])}
+
+    def collate(self, samples: Sequence[Sample | None]) -> Batch:
+        """Stack images, those that are absent as zeros.
+
+        Returns:
+            ``pixels[B, I, C, (D,) H, W]`` normalised, ``present[B, I]``, ``content[B, I, H, W]`` (False = padding) and
+            ``origin[B, I, P, 4]``; I is the most images that any of the cases has.
+        """
+        size, slices = self.options.size, self.options.size[0] if self.options.spatial_dims == 3 else 1
+        images = max([len(s["pixels"]) for s in samples if s is not None], default=1)
+        shape = (len(samples), images)
+        pixels, origin = np.zeros((*shape, *size), np.float32), np.zeros((*shape, slices, 4), np.int64)
+        present, content = np.zeros(shape, np.bool_), np.zeros((*shape, *size[-2:]), np.bool_)
+        for b, sample in enumerate(samples):
+            if sample is None:
+                continue
+            count = len(sample["pixels"])
+            pixels[b, :count] = self._intensities.normalised(sample["pixels"].astype(np.float32))
+            origin[b, :count], present[b, :count] = sample["origin"], True
+            for i in range(count):
+                content[b, i, *self._content(sample["origin"][i]).slices] = True
+        arrays = {"present": present, "content": content, "origin": origin}
+        channels = torch.from_numpy(pixels).unsqueeze(2).repeat_interleave(self.options.channels, dim=2)
+        return {"pixels": channels, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with its pixels slightly turned, moved and re-toned; a training loop calls this, nothing else."""
+        if self._augment is None:
+            return batch
+        pixels = batch["pixels"]
+        return {**batch, "pixels": self._augment(pixels.flatten(0, 1), generator).view_as(pixels)}
+
+    def encoder(self) -> ImageEncoder:
+        """The network that the configuration names; weights random, or from ``weights`` unless a bundle was loaded."""
+        options = self.options
+        network = build_network(options.network.name, options.spatial_dims, options.channels, options.network.options)
+        if options.weights and not self._restored:
+            self.weights_report = load_weights(network, options.weights)
+        features = feature_map(network)
+        return ImageEncoder(features, _width(features, options), self._intensities)
+
+    def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
+        """A heat map for each image; for a volume the three frames that matter most."""
+        values = attributions[0].detach().to("cpu", torch.float32).sum(dim=1).numpy()
+        maps: list[HeatMap] = []
+        for image in batch["present"][0].nonzero()[:, 0].tolist():
+            origin = batch["origin"][0, image].cpu().numpy()
+            maps += self._heat_maps(values[image], origin)
+        return Evidence(images=tuple(maps))
+
+    def _heat_maps(self, values: np.ndarray, origin: np.ndarray) -> list[HeatMap]:
+        rows, columns = int(origin[0, 2]), int(origin[0, 3])
+        planes = values[..., *self._content(origin).slices].reshape(len(origin), *self._content(origin).size)
+        frames: dict[tuple[int, int], np.ndarray] = {}
+        for (file, frame, *_), plane in zip(origin.tolist(), planes, strict=True):
+            frames[file, frame] = frames[file, frame] + plane if (file, frame) in frames else plane
+        strongest = sorted(frames, key=lambda key: -float(np.abs(frames[key]).sum()))[:_FRAMES_SHOWN]
+        return [HeatMap(*key, frames[key], _peak(frames[key], rows, columns)) for key in strongest]
+
+    def _content(self, origin: np.ndarray) -> Placement:
+        return place(int(origin[0, 2]), int(origin[0, 3]), (self.options.size[-2], self.options.size[-1]))
+
+
+def _width(features: nn.Module, options: ImagingOptions) -> int:
+    """Channels of the feature map, from a small blank picture."""
+    blank = torch.zeros(1, options.channels, *[min(64, side) for side in options.size])
+    features.eval()
+    with torch.no_grad():
+        width = int(features(blank).shape[1])
+    features.train()
+    return width
+
+
+def _peak(values: np.ndarray, rows: int, columns: int) -> tuple[int, int]:
+    """(x, y) in stored pixels of the largest attribution of a small neighbourhood: one pixel alone is noise."""
+    side = max(1, min(values.shape) // 16) | 1
+    padded = F.pad(torch.from_numpy(np.ascontiguousarray(values))[None, None], [side // 2] * 4)
+    smooth = F.avg_pool2d(padded, side, stride=1)[0, 0].numpy()
+    y, x = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    height, width = smooth.shape
+    return min(columns - 1, int((x + 0.5) * columns / width)), min(rows - 1, int((y + 0.5) * rows / height))
