@@ -8,20 +8,20 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 
 from clinical_mm.errors import UnreadableFile
 from clinical_mm.pictures.codestream import codestream_size
+from clinical_mm.pictures.header import text, uid_name
 from clinical_mm.pictures.limits import check_claim
+from clinical_mm.pictures.structure import NATIVE
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -35,8 +35,7 @@ _FAULTS = (
 _quiet_lock = threading.RLock()
 
 
-@contextmanager
-def reading(what: str) -> Iterator[None]:
+class reading:  # noqa: N801 - reads as a statement: with reading("the pixel data"): ...
     """Turn whatever a decoder raises into UnreadableFile, and keep pydicom's remarks out of warnings and logs.
 
     The remarks quote values of the header, and those can be a patient's. Filters and loggers belong to the process, so
@@ -45,16 +44,27 @@ def reading(what: str) -> Iterator[None]:
     Raises:
         UnreadableFile: anything in the body failed as faulty bytes make it fail; ``what`` says which part.
     """
-    logger = logging.getLogger("pydicom")
-    with _quiet_lock, warnings.catch_warnings():
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._logger = logging.getLogger("pydicom")
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        _quiet_lock.acquire()
+        self._warnings.__enter__()
         warnings.simplefilter("ignore")
-        was_disabled, logger.disabled = logger.disabled, True
-        try:
-            yield
-        except _FAULTS as error:
-            raise UnreadableFile(f"{what} does not decode ({type(error).__name__})") from error
-        finally:
-            logger.disabled = was_disabled
+        self._was_disabled, self._logger.disabled = self._logger.disabled, True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._logger.disabled = self._was_disabled
+        self._warnings.__exit__(kind, error, trace)
+        _quiet_lock.release()
+        # The RLE decoder is Rust, and a panic there is no Exception: only a clause that is too wide would see it.
+        if kind is not None and (issubclass(kind, _FAULTS) or kind.__module__ == "pyo3_runtime"):
+            raise UnreadableFile(f"{self.what} does not decode ({kind.__name__})") from error
 
 
 def decode_pixels(ds: Dataset, transfer_syntax: str, max_samples: int) -> tuple[np.ndarray, str]:
@@ -63,24 +73,28 @@ def decode_pixels(ds: Dataset, transfer_syntax: str, max_samples: int) -> tuple[
     Raises:
         UnreadableFile: no pixels, no decoder, a claim beyond the limit, or bytes that do not decode.
     """
-    keyword = next((k for k in _PIXEL_KEYWORDS if ds.get(k)), None)
-    name = UID(transfer_syntax).name
-    if keyword is None:
-        kind = UID(str(ds.get("SOPClassUID") or "of unknown class")).name
-        raise UnreadableFile(f"the DICOM object ({kind}) holds no pixel data")
+    with reading("the DICOM header"):
+        keyword = next((k for k in _PIXEL_KEYWORDS if ds.get(k)), None)
+        if keyword is None:
+            raise UnreadableFile(f"the DICOM object ({uid_name(text(ds, 'SOPClassUID'))}) holds no pixel data")
     with reading("the image header"):
-        _check_header(ds, len(ds[keyword].value), UID(transfer_syntax).is_compressed, max_samples)
-    try:
-        decoder = get_decoder(UID(transfer_syntax))
-    except NotImplementedError as error:
-        raise UnreadableFile(f"no decoder here for transfer syntax {name}") from error
+        _check_header(ds, len(ds[keyword].value), transfer_syntax not in NATIVE, max_samples)
+    name = uid_name(transfer_syntax)
     with reading(f"the pixel data ({name})"):
+        decoder = _decoder(transfer_syntax)
         if decoder.is_encapsulated:
             _check_codestreams(ds)
         array, properties = decoder.as_array(ds, allow_excess_frames=False)  # type: ignore[arg-type]  # typed as one of its options
         shape = (_frame_count(ds), int(ds.Rows), int(ds.Columns))
         shaped = array.reshape(*shape, 3) if ds.get("SamplesPerPixel", 1) == 3 else array.reshape(shape)
         return shaped, str(properties["photometric_interpretation"])
+
+
+def _decoder(transfer_syntax: str) -> Decoder:
+    try:
+        return get_decoder(transfer_syntax)
+    except NotImplementedError as error:
+        raise UnreadableFile(f"no decoder here for the transfer syntax ({uid_name(transfer_syntax)})") from error
 
 
 def _frame_count(ds: Dataset) -> int:

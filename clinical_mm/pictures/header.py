@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -59,12 +60,18 @@ def text(ds: Dataset, keyword: str) -> str | None:
     return cleaned or None
 
 
+def uid_name(uid: str | None) -> str:
+    """The standard's name of a UID, ``unknown`` where it has none: what stands in its place can be anything."""
+    known = UID(uid or "", validation_mode=config.IGNORE)
+    return str(known.name) if known.is_valid and not known.is_private and known.name != uid else "unknown"
+
+
 def attributes(ds: Dataset, transfer_syntax: str) -> dict[str, Any]:
     """The header as plain values, by names that a reader knows."""
     found: dict[str, Any] = {name: text(ds, keyword) for keyword, name in _TEXTS.items()}
     found["transfer_syntax"] = transfer_syntax
-    found["transfer_syntax_name"] = UID(transfer_syntax).name
-    found["sop_class"] = UID(str(ds.get("SOPClassUID") or "")).name or None
+    found["transfer_syntax_name"] = uid_name(transfer_syntax)
+    found["sop_class"] = uid_name(text(ds, "SOPClassUID"))
     stored = numbers(ds, "BitsStored")
     found["bits_stored"] = int(stored[0]) if stored else None
     return {name: value for name, value in found.items() if value is not None}
