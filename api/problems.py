@@ -160,7 +160,8 @@ def _service_error(error: ServiceError) -> Response:
 
 def _core_error(error: core.ClinicalMMError) -> Response:
     status = next((CORE_STATUS[c] for c in type(error).__mro__ if c in CORE_STATUS), HTTPStatus.BAD_REQUEST)
-    errors = [PointedError(pointer=error.pointer, detail=error.detail)] if isinstance(error, core.InvalidCase) else []
+    faults = error.faults if isinstance(error, core.InvalidCase) else ()
+    errors = [PointedError(pointer=where, detail=what) for where, what in faults]
     return problem(status, str(error), errors)
 
 

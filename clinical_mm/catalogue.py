@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -110,7 +111,7 @@ class Catalogue(BaseModel):
         """
         vital = self.vital(name, pointer)
         converted = value if unit in (None, vital.unit) else convert(value, str(unit), vital, pointer)
-        if converted != converted or converted not in vital.plausible:  # NaN is in no range
+        if not math.isfinite(converted) or converted not in vital.plausible:
             raise ImplausibleValue(
                 f"{name} = {converted:g} {vital.unit} is not plausible; it must lie in {vital.plausible}", pointer
             )

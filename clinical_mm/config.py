@@ -1,4 +1,4 @@
-"""A model configuration: which modalities, how they are joined, what is predicted, how it is trained. One YAML file each.
+"""A model configuration: which modalities, how they are joined, what is predicted, how it is trained.
 
 ``configs/models/<name>.yaml`` holds one; ``--set training.epochs=3`` and the REST ``set`` change single values.
 """

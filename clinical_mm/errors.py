@@ -14,18 +14,24 @@ ClinicalMMError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ClinicalMMError(Exception):
     """Root of every error that this project raises on purpose."""
 
 
 class InvalidCase(ClinicalMMError):
-    """A case that cannot be accepted; ``pointer`` is an RFC 6901 JSON pointer into the case as sent."""
+    """A case that cannot be accepted.
 
-    def __init__(self, detail: str, pointer: str = "") -> None:
+    ``pointer`` is an RFC 6901 JSON pointer into the case as sent; ``faults`` holds every one where there are several.
+    """
+
+    def __init__(self, detail: str, pointer: str = "", faults: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
         self.detail = detail
         self.pointer = pointer
+        self.faults = tuple(faults) or ((pointer, detail),)
 
 
 class UnknownCode(InvalidCase):

@@ -114,6 +114,7 @@ class Modality(ABC):
     name: str
     """The name in YAML, in answers and in explanations: ``imaging``, ``text``, ``vitals``."""
 
+    @abstractmethod
     def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
         """Raises InvalidConfig where ``config`` (this modality's part of the model YAML) is wrong."""
 

@@ -1,0 +1,98 @@
+"""The plain folder: ``cases.jsonl``, a case a line in the contract's JSON plus ``id`` and ``files``, and the files beside it.
+
+It is what ``cases export`` writes, what ``cases import --format folder`` reads, and what a training snapshot is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from clinical_mm.case import Case, ImageFile
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.errors import ClinicalMMError, InvalidCase
+from clinical_mm.importing.case_json import case_from_json, case_to_json
+from clinical_mm.importing.outcome import Imported, Refused
+
+CASES = "cases.jsonl"
+
+
+def write_folder(cases: Iterable[Case], folder: Path) -> int:
+    """Write cases and their files; files on the same disk are hard links, not copies. Gives how many.
+
+    ``cases.jsonl`` appears only when all is written, so a folder that holds it is whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{CASES}.unfinished"
+    count = 0
+    with unfinished.open("w", encoding="utf-8") as lines:
+        for case in cases:
+            files = [_write_file(image, folder) for image in case.images]
+            identity = {"id": case.id} if case.id else {}
+            lines.write(json.dumps({**identity, **case_to_json(case), "files": files}, ensure_ascii=False) + "\n")
+            count += 1
+        lines.flush()
+        os.fsync(lines.fileno())
+    unfinished.rename(folder / CASES)
+    return count
+
+
+def read_folder(folder: Path, catalogue: Catalogue) -> Iterator[Imported]:
+    """Cases of a folder; a line that is wrong is refused with its number, the others are read.
+
+    Raises:
+        FileNotFoundError: there is no ``cases.jsonl``.
+    """
+    root = folder.resolve()
+    with (root / CASES).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield _read_line(line, root, catalogue)
+            except (ClinicalMMError, ValueError, OSError) as error:
+                yield Refused(f"{CASES} line {number}", str(error))
+
+
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 over ``cases.jsonl`` and, through it, every file: file names hold the files' own hashes."""
+    return hashlib.sha256((folder / CASES).read_bytes()).hexdigest()
+
+
+def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
+    data: Any = json.loads(line)
+    if not isinstance(data, dict):
+        raise InvalidCase("a line must hold a JSON object")
+    names = data.pop("files", [])
+    case_id = str(data.pop("id", ""))
+    images = []
+    for position, name in enumerate(names):
+        path = (root / str(name)).resolve()
+        if not path.is_relative_to(root):
+            raise InvalidCase(f"file {name!r} lies outside the folder", f"/files/{position}")
+        if not path.is_file():
+            raise InvalidCase(f"file {name!r} is not there", f"/files/{position}")
+        images.append(ImageFile(path.name, path))
+    return case_from_json(data, catalogue, images, case_id)
+
+
+def _write_file(image: ImageFile, folder: Path) -> str:
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", image.name).lstrip(".")[-100:] or "file"
+    relative = f"files/{image.sha256}/{safe}"
+    target = folder / relative
+    if target.exists():
+        return relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if isinstance(image.source, Path):
+            os.link(image.source, target)
+            return relative
+    except OSError:  # another disk, or a file system without hard links: copy below
+        pass
+    target.write_bytes(image.read())
+    return relative
