@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from clinical_mm.errors import InvalidConfig
+from clinical_mm.vision.networks import build_network
+from clinical_mm.vision.weights import load_weights
+
+OPTIONS = {"init_features": 8, "growth_rate": 4, "block_config": [1, 1]}
+
+
+def a_network(channels: int = 1) -> nn.Module:
+    return build_network("DenseNet", 2, channels, OPTIONS)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_weights_of_the_same_network_fit_entirely(tmp_path: Path, suffix: str) -> None:
+    source, target, path = a_network(), a_network(), tmp_path / f"weights.{suffix}"
+    save(source.state_dict(), path)
+    report = load_weights(target, str(path))
+    assert report.missing == report.mismatched == report.unused == ()
+    assert all(torch.equal(v, source.state_dict()[n]) for n, v in target.state_dict().items())
+
+
+def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
+    state = dict(a_network().state_dict())
+    del state["features.norm0.weight"]
+    state["class_layers.out.bias"] = torch.zeros(7)
+    state["other"] = torch.zeros(1)
+    save(state, tmp_path / "w.safetensors")
+    report = load_weights(a_network(), str(tmp_path / "w.safetensors"))
+    assert report.missing == ("features.norm0.weight",)
+    assert report.mismatched == ("class_layers.out.bias",)
+    assert report.unused == ("other",)
+
+
+def test_torchvision_names_wrappers_and_colours_are_understood(tmp_path: Path) -> None:
+    colour = a_network(channels=3)
+    theirs = {f"module.{n.replace('.layers.', '.')}": v for n, v in colour.state_dict().items()}
+    torch.save({"state_dict": theirs, "epoch": 3}, tmp_path / "w.pt")
+    target = a_network()
+    report = load_weights(target, str(tmp_path / "w.pt"))
+    assert report.unused == ()
+    first = "features.conv0.weight"
+    torch.testing.assert_close(target.state_dict()[first], colour.state_dict()[first].sum(1, keepdim=True))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    path, trace = tmp_path / "evil.pt", tmp_path / "ran"
+    path.write_bytes(pickle.dumps(Evil(str(trace))))
+    with pytest.raises(InvalidConfig, match="is not read"):
+        load_weights(a_network(), str(path))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("source", ["gone.safetensors", "not a name", "no-such-owner/no-such-model"])
+def test_weights_that_are_not_there_are_named(source: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"imaging\.weights"):
+        load_weights(a_network(), source)
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    save({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(InvalidConfig, match="nothing in"):
+        load_weights(a_network(), str(tmp_path / "w.safetensors"))
+
+
+class Evil:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (self.path, "w")
+
+
+def save(state: dict[str, Tensor], path: Path) -> None:
+    if path.suffix == ".pt":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
