@@ -118,7 +118,6 @@ class Imaging(Modality):
     name = "imaging"
 
     def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
-        super().__init__(config, catalogue)
         try:
             self.options = ImagingOptions.model_validate(dict(config))
         except ValidationError as error:

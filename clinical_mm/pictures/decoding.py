@@ -19,7 +19,7 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 
 from clinical_mm.errors import UnreadableFile
 from clinical_mm.pictures.codestream import codestream_size
-from clinical_mm.pictures.header import text, uid_name
+from clinical_mm.pictures.header import numbers, text, uid_name
 from clinical_mm.pictures.limits import check_claim
 from clinical_mm.pictures.structure import NATIVE
 
@@ -98,7 +98,13 @@ def _decoder(transfer_syntax: str) -> Decoder:
 
 
 def _frame_count(ds: Dataset) -> int:
-    return int(ds.get("NumberOfFrames") or 1)
+    said = ds.get_item("NumberOfFrames")
+    if said is None or not said.value:
+        return 1
+    counted = numbers(ds, "NumberOfFrames")
+    if not counted or counted[0] < 1:
+        raise UnreadableFile("the header gives no usable NumberOfFrames")
+    return int(counted[0])
 
 
 def _check_header(ds: Dataset, encoded_bytes: int, compressed: bool, max_samples: int) -> None:
@@ -111,8 +117,8 @@ def _check_header(ds: Dataset, encoded_bytes: int, compressed: bool, max_samples
         if not isinstance(value, int) or value < 1:
             raise UnreadableFile(f"the header gives no usable {keyword}")
     frames, per_pixel = _frame_count(ds), int(ds.get("SamplesPerPixel", 1))
-    if frames < 1 or per_pixel not in {1, 3}:
-        raise UnreadableFile(f"{frames} frames of {per_pixel} samples a pixel are not a picture")
+    if per_pixel not in {1, 3}:
+        raise UnreadableFile(f"{per_pixel} samples a pixel are neither grey nor colour")
     samples = int(ds.Rows) * int(ds.Columns) * frames * per_pixel
     check_claim(samples, encoded_bytes, max_samples)
     # 4:2:2 subsampled colour stores two samples of three

@@ -85,12 +85,13 @@ def _grey(stored: np.ndarray, ds: Dataset, *, inverted: bool) -> Picture:
     if not presets and ds.get("VOILUTSequence"):
         frames, (lowest, highest) = _voi_values(frames, ds)
         presets = (Window("VOI LUT", (lowest + highest + 1) / 2, highest - lowest + 1),)
-    if not np.isfinite(frames).all():
-        raise UnreadableFile("the pixel data holds values that are no numbers")
     if inverted:
         mirror = lowest + highest
         np.subtract(np.float32(mirror), frames, out=frames)
         presets = tuple(Window(p.name, mirror - p.center + 1, p.width) for p in presets)
+    value_range = (float(frames.min()), float(frames.max()))
+    if not np.isfinite(value_range).all():
+        raise UnreadableFile("the pixel data holds values that are no numbers")
     window = (presets[0].center, presets[0].width) if presets else percentile_window(frames)
     return Picture(
         frames=frames,
@@ -98,7 +99,7 @@ def _grey(stored: np.ndarray, ds: Dataset, *, inverted: bool) -> Picture:
         default_window=window,
         windows=presets,
         voi_function=header.voi_function(ds) if presets else "LINEAR_EXACT",
-        value_range=(float(frames.min()), float(frames.max())),
+        value_range=value_range,
     )
 
 

@@ -128,6 +128,15 @@ def test_a_cut_off_raster_is_refused(kind: str) -> None:
         read_picture(out.getvalue()[: len(out.getvalue()) // 2])
 
 
+def test_values_that_are_no_numbers_are_refused() -> None:
+    pixels = np.array([[1.0, np.nan], [2.0, 3.0]], dtype="float32")
+    ds = data_set(ramp(2, 2))
+    del ds.PixelData
+    ds.FloatPixelData, ds.BitsAllocated = pixels.tobytes(), 32
+    with pytest.raises(UnreadableFile, match="no numbers"):
+        read_picture(to_bytes(ds))
+
+
 def test_a_reason_never_quotes_the_header() -> None:
     data = dicom(ramp(), NumberOfFrames=1).replace(b"(\0\x08\0IS\x02\x001 ", b"(\0\x08\0IS\x02\x00Z9")
     with pytest.raises(UnreadableFile) as refusal:
