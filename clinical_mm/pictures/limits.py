@@ -9,7 +9,7 @@ from clinical_mm.errors import UnreadableFile
 MAX_SAMPLES = 512 * 1024 * 1024
 """Largest rows x columns x frames x samples a file may hold."""
 
-_FREE_SAMPLES = 8 * 1024 * 1024
+_FREE_SAMPLES = 4 * 1024 * 1024
 _SAMPLES_PER_BYTE = 256
 # Radiographs compress 2 to 60 times, an empty RLE frame 64 times. Beyond this a file only claims to hold a picture.
 
