@@ -54,7 +54,7 @@ class TrainingConfig(_Part):
     class_weights: bool = True
     patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
-    test_fraction: float = Field(0.2, gt=0, lt=0.5)
+    test_fraction: float = Field(0.2, ge=0, lt=0.5)
     coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 

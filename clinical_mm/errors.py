@@ -9,7 +9,8 @@ ClinicalMMError
 ├── UnreadableFile         the bytes claim a supported kind, but do not decode
 ├── InvalidConfig          a model configuration that cannot be used
 ├── InvalidBundle          a folder that is not a trained model, or not a safe one
-└── NotEnoughData          too few labelled cases to do what was asked
+├── NotEnoughData          too few labelled cases to do what was asked
+└── Cancelled              whoever asked for the work no longer wants it
 """
 
 from __future__ import annotations
@@ -64,3 +65,7 @@ class InvalidBundle(ClinicalMMError):
 
 class NotEnoughData(ClinicalMMError):
     """Too few labelled cases for what was asked; the message tells how many there are and how many it takes."""
+
+
+class Cancelled(ClinicalMMError):
+    """The work was stopped on request; what it had stored stays usable."""

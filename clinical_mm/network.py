@@ -57,9 +57,11 @@ class MultimodalNetwork(nn.Module):
         fused = self.fusion(tokens, present_BM)
         return Output(self.head(fused.pooled_BD), fused.weights_BM)
 
-    def forward(self, batches: Mapping[str, Batch], present_BM: Tensor) -> Output:
-        """Logits and modality weights from batches."""
-        return self.join(self.encode(batches), present_BM)
+    def forward(
+        self, batches: Mapping[str, Batch], present_BM: Tensor, cached: Mapping[str, Tokens] | None = None
+    ) -> Output:
+        """Logits and modality weights from batches, and from ``cached`` tokens of frozen encoders where given."""
+        return self.join({**self.encode(batches), **(cached or {})}, present_BM)
 
 
 def build_network(

@@ -1,1 +1,25 @@
-"""Why the model said it, one file an explainer."""
+"""Why the model said it, one file an explainer. A new one: its file, and one line in ``EXPLAINERS``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from clinical_mm.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from clinical_mm.explaining.base import Explainer
+
+EXPLAINERS: dict[str, str] = {
+    "integrated_gradients": "clinical_mm.explaining.integrated_gradients:IntegratedGradients",
+}
+"""Name in the REST ``methods`` -> where its class is; imported when used."""
+
+
+def explainer(name: str) -> Explainer:
+    """The explainer of that name; raises InvalidConfig for an unknown one."""
+    if name not in EXPLAINERS:
+        raise InvalidConfig(f"unknown method {name!r}; known: {', '.join(EXPLAINERS)}")
+    module, _, attribute = EXPLAINERS[name].partition(":")
+    built: Explainer = getattr(importlib.import_module(module), attribute)()
+    return built

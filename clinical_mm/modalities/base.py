@@ -140,6 +140,10 @@ class Modality(ABC):
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
         """Stack samples; an absent one becomes padding that the presence mask hides. Never empty: at least one row."""
 
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with small random changes drawn from ``generator``; only the training loop calls it."""
+        return batch
+
     @abstractmethod
     def encoder(self) -> Encoder:
         """A fresh encoder, weights as the configuration asks (random, from file, or by name)."""

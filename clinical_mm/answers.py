@@ -1,0 +1,111 @@
+"""What a model answers: a prediction, and why. Frozen, and ready to be shown as the contract's JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from clinical_mm.modalities.base import HeatMap, Span, VitalAttribution
+
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class DiagnosisProbability:
+    """A diagnosis and its calibrated probability."""
+
+    code: str
+    display: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ModalityShare:
+    """A modality, whether the case has it, and its attention weight (0 where absent; all sum to 1)."""
+
+    name: str
+    present: bool
+    weight: float
+
+
+@dataclass(frozen=True)
+class Warning:  # noqa: A001 - the contract's word
+    """Something a reader must know before trusting the answer."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Calibrated probabilities, most probable first, and the diagnoses that cannot be ruled out at ``coverage``.
+
+    ``abstained`` is True where an exclusive task rules nothing out: the model has no answer.
+    """
+
+    diagnoses: tuple[DiagnosisProbability, ...]
+    coverage: float
+    prediction_set: tuple[str, ...]
+    modalities: tuple[ModalityShare, ...]
+    warnings: tuple[Warning, ...]
+    abstained: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's shape, without what the service adds (ids, time, model)."""
+        return {
+            "diagnoses": [
+                {"code": d.code, "display": d.display, "probability": round(d.probability, DIGITS)}
+                for d in self.diagnoses
+            ],
+            "prediction_set": {"coverage": self.coverage, "codes": list(self.prediction_set)},
+            "modalities": [
+                {"name": m.name, "present": m.present, "weight": round(m.weight, DIGITS)} for m in self.modalities
+            ],
+            "warnings": [{"code": w.code, "detail": w.detail} for w in self.warnings],
+            "abstained": self.abstained,
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An additive account of one target on the scale of calibrated log-odds.
+
+    Attributes:
+        baseline_value: log-odds of the baseline: mean image, masked words, median vitals.
+        value: log-odds of the case.
+        completeness_error: |sum of attributions - (value - baseline_value)|, relative to that difference (which
+            counts as at least 0.1, so that a case that moves nothing has no infinite error).
+        contributions: (modality, sum of its attributions); 0 for those that are absent.
+    """
+
+    target: str
+    method: str
+    baseline_value: float
+    value: float
+    completeness_error: float
+    contributions: tuple[tuple[str, float], ...]
+    text: tuple[Span, ...] = ()
+    vitals: tuple[VitalAttribution, ...] = ()
+    images: tuple[HeatMap, ...] = ()
+    scale: str = "log-odds"
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's shape, without what the service adds (ids, links to the heat maps' pictures)."""
+        return {
+            "target": self.target,
+            "method": self.method,
+            "scale": self.scale,
+            "baseline_value": round(self.baseline_value, DIGITS),
+            "value": round(self.value, DIGITS),
+            "completeness_error": round(self.completeness_error, DIGITS),
+            "modalities": [{"name": n, "contribution": round(c, DIGITS)} for n, c in self.contributions],
+            "text": [
+                {"start": s.start, "end": s.end, "text": s.text, "attribution": round(s.attribution, DIGITS)}
+                for s in self.text
+            ],
+            "vitals": [
+                {"name": v.name, "value": v.value, "unit": v.unit, "attribution": round(v.attribution, DIGITS)}
+                for v in self.vitals
+            ],
+            "images": [{"file": h.file, "frame": h.frame, "peak": list(h.peak)} for h in self.images],
+        }

@@ -1,0 +1,189 @@
+"""A trained model on disk: the MONAI bundle layout, weights in safetensors, the rest in JSON. Never a pickle.
+
+    configs/metadata.json    what a MONAI bundle says of itself
+    configs/inference.json   how MONAI's config parser loads it
+    configs/model.json       configuration, catalogue, diagnoses, what each modality learned, calibration
+    models/model.safetensors every weight, those of frozen encoders too
+    assets/<modality>/       files besides weights, such as a tokenizer
+    docs/README.md, card.json  the model card
+
+Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.config import ModelConfig
+from clinical_mm.errors import InvalidBundle, InvalidConfig
+from clinical_mm.evaluation.calibration import Calibration
+from clinical_mm.modalities import modalities_of
+from clinical_mm.modalities.base import Modality
+from clinical_mm.network import MultimodalNetwork, build_network
+from clinical_mm.training.card import card_markdown
+
+WEIGHTS = Path("models/model.safetensors")
+MODEL = Path("configs/model.json")
+UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model in memory."""
+
+    folder: Path
+    config: ModelConfig
+    catalogue: Catalogue
+    diagnoses: tuple[str, ...]
+    modalities: Mapping[str, Modality]
+    network: MultimodalNetwork
+    calibration: Calibration
+    card: dict[str, Any]
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the weights: the model's identity."""
+        return weights_sha256(self.folder)
+
+
+def save_bundle(  # noqa: PLR0913 - the parts of a model, named
+    folder: Path,
+    *,
+    config: ModelConfig,
+    catalogue: Catalogue,
+    diagnoses: Sequence[str],
+    network: MultimodalNetwork,
+    modalities: Mapping[str, Modality],
+    calibration: Calibration,
+    card: dict[str, Any],
+) -> None:
+    """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for part in ("configs", "models", "docs"):
+        (fresh / part).mkdir(parents=True)
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
+    for name, modality in modalities.items():
+        assets = fresh / "assets" / name
+        assets.mkdir(parents=True)
+        modality.save_assets(assets)
+    model = {
+        "config": config.model_dump(mode="json"),
+        "catalogue": catalogue.model_dump(mode="json"),
+        "diagnoses": list(diagnoses),
+        "modalities": {name: modality.state() for name, modality in modalities.items()},
+        "calibration": calibration.to_json(),
+    }
+    _write_json(fresh / MODEL, model)
+    _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
+    _write_json(fresh / "configs/inference.json", _INFERENCE)
+    _write_json(fresh / "docs/card.json", card)
+    (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
+    _sync(fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle; nothing is downloaded and nothing is executed.
+
+    Raises:
+        InvalidBundle: a part is missing or damaged, or there is a pickle in it.
+    """
+    refuse_pickles(folder)
+    model = _read_json(folder / MODEL)
+    try:
+        config, catalogue = ModelConfig.parse(model["config"]), Catalogue.model_validate(model["catalogue"])
+        diagnoses = tuple(str(code) for code in model["diagnoses"])
+        modalities = modalities_of(config, catalogue)
+        for name, modality in modalities.items():
+            modality.load_state(model["modalities"][name])
+            modality.load_assets(folder / "assets" / name)
+        network = build_network(config, modalities, diagnoses)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+        calibration = Calibration.from_json(model["calibration"])
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:
+        raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
+    card = _read_json(folder / "docs/card.json")
+    return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise InvalidBundle where a file may hold a pickle: loading one runs whatever code its author put in."""
+    if not folder.is_dir():
+        raise InvalidBundle(f"{folder}: no such folder")
+    unsafe = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in UNSAFE)
+    if unsafe:
+        raise InvalidBundle(
+            f"{folder}: {', '.join(unsafe)} may hold a pickle, which can run code; only safetensors load"
+        )
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of a bundle's weights file."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_INFERENCE = {
+    "imports": ["$import clinical_mm"],
+    "bundle_root": ".",
+    "predictor": "$clinical_mm.load_model(@bundle_root)",
+}
+
+
+def _metadata(config: ModelConfig, diagnoses: Sequence[str], card: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema": "MONAI bundle metadata",
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "trained"},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch"),
+        "numpy_version": version("numpy"),
+        "required_packages_version": {name: version(name) for name in ("transformers", "safetensors", "clinical-mm")},
+        "name": config.name,
+        "task": f"multimodal diagnosis support, {config.task.kind} diagnoses",
+        "description": config.description,
+        "authors": "trained with clinical_mm",
+        "copyright": "the owner of the training data decides",
+        "intended_use": card["intended_use"],
+        "network_data_format": {
+            "inputs": {name: {"type": "tokens", "format": name} for name in config.modalities},
+            "outputs": {"pred": {"type": "probabilities", "channel_def": dict(enumerate(diagnoses))}},
+        },
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidBundle(f"{path}: not readable: {error}") from error
+    return value
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

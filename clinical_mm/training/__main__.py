@@ -1,0 +1,63 @@
+"""``python -m clinical_mm.training``: one training as a process of its own; the service's job runs it so.
+
+Progress goes to ``OUT/progress.jsonl``, a JSON object a line. Exit 0; 1 with one clear line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import sys
+from pathlib import Path
+
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.config import ModelConfig
+from clinical_mm.errors import ClinicalMMError
+from clinical_mm.training.progress import Progress
+
+
+def main() -> int:
+    """Parse, train, answer with an exit status."""
+    parser = argparse.ArgumentParser(prog="python -m clinical_mm.training", description=__doc__)
+    parser.add_argument("--config", required=True, help="a name under configs/models, or a YAML or JSON file")
+    parser.add_argument("--snapshot", required=True, type=Path, help="a plain folder: cases.jsonl and files")
+    parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
+    parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
+    parser.add_argument("--device", default="auto")
+    chosen = parser.parse_args()
+    try:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        config = _config(chosen.config)
+        with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
+
+            def tell(progress: Progress) -> None:
+                lines.write(json.dumps(progress.to_json()) + "\n")
+                lines.flush()
+
+            from clinical_mm.training.run import train
+
+            catalogue = Catalogue.load(chosen.catalogue)
+            train(config, chosen.snapshot, chosen.out, catalogue=catalogue, device=chosen.device, progress=tell)
+    except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
+        print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
+        return 1
+    return 0
+
+
+def _config(name_or_path: str) -> ModelConfig:
+    if name_or_path.endswith(".json"):
+        return ModelConfig.parse(json.loads(Path(name_or_path).read_text(encoding="utf-8")), name_or_path)
+    return ModelConfig.load(name_or_path)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full: free some space, then start the run again; it goes on at its last epoch"
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return "out of memory: lower training.batch_size or the image size"
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The training loop: AdamW, warm-up and cosine decay, modality dropout, early stopping, a checkpoint an epoch.
+
+Every random draw of an epoch follows from (seed, epoch), so that a run that was killed and resumed ends where an
+uninterrupted one does.
+Shapes: B cases, K diagnoses, M modalities.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clinical_mm.config import TrainingConfig
+from clinical_mm.errors import Cancelled
+from clinical_mm.network import MultimodalNetwork
+from clinical_mm.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint
+from clinical_mm.training.data import Feed, TrainingData
+from clinical_mm.training.losses import Loss, class_weights, make_loss
+from clinical_mm.training.progress import Reporter
+from clinical_mm.training.split import Split
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+EVALUATION_BATCH = 64
+
+
+class Fit:
+    """One training: the network, its data, and how it is done."""
+
+    def __init__(
+        self,
+        network: MultimodalNetwork,
+        data: TrainingData,
+        split: Split,
+        kind: str,
+        config: TrainingConfig,
+        accelerator: Any,
+    ) -> None:
+        self.data, self.split, self.config, self.accelerator = data, split, config, accelerator
+        self.device: torch.device = accelerator.device
+        self.weights = class_weights(kind, data.targets[list(split.train)], weighted=config.class_weights)
+        self.loss: Loss = make_loss(kind, self.weights, self.device)
+        self.network = network
+        optimizer = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay)
+        self.model, self.optimizer = accelerator.prepare(network, optimizer)
+        self.steps_an_epoch = max(1, math.ceil(len(split.train) / config.batch_size))
+
+    def run(self, folder: Path, writer: SummaryWriter, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
+        """Train to the end, or until validation has not improved for ``patience`` epochs; the best weights stay.
+
+        Raises:
+            Cancelled: ``cancelled`` said so, between two batches.
+        """
+        position = load_checkpoint(folder, self.network, self.optimizer)
+        while position.epoch < self.config.epochs and position.epoch - position.best_epoch < self.config.patience:
+            epoch = position.epoch + 1
+            reporter.epoch = epoch
+            train_loss = self._epoch(epoch, reporter, cancelled)
+            loss = self.validation_loss(cancelled)
+            position.epoch = epoch
+            position.history.append({"epoch": epoch, "train_loss": train_loss, "validation_loss": loss})
+            if loss < position.best_loss:
+                position.best_epoch, position.best_loss = epoch, loss
+            save_checkpoint(folder, self.network, self.optimizer, position)
+            reporter.metrics = {"train_loss": round(train_loss, 4), "validation_loss": round(loss, 4)}
+            for name, value in reporter.metrics.items():
+                writer.add_scalar(name, value, epoch)
+            writer.flush()
+        load_best(folder, self.network)
+        self._take_back_weights()
+        return position
+
+    def logits(self, rows: Sequence[int]) -> np.ndarray:
+        """``logits[N, K]`` of these cases."""
+        self.network.eval()
+        found = [np.zeros((0, self.data.targets.shape[1]), np.float32)]
+        with torch.no_grad():
+            for start in range(0, len(rows), EVALUATION_BATCH):
+                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
+                found.append(self._forward(feed, feed.present_BM).float().cpu().numpy())
+        return np.concatenate(found)
+
+    def validation_loss(self, cancelled: Callable[[], bool]) -> float:
+        """Mean loss of the validation part."""
+        if cancelled():
+            raise Cancelled("training was cancelled")
+        rows = list(self.split.validation)
+        logits = torch.from_numpy(self.logits(rows)).to(self.device)
+        return float(self.loss(logits, torch.from_numpy(self.data.targets[rows]).to(self.device)))
+
+    def _epoch(self, epoch: int, reporter: Reporter, cancelled: Callable[[], bool]) -> float:
+        torch.manual_seed(self.config.seed * 100_003 + epoch)
+        draw = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
+        order = np.array(self.split.train)[torch.randperm(len(self.split.train), generator=draw).numpy()]
+        self.model.train()
+        losses = []
+        for step in range(self.steps_an_epoch):
+            if cancelled():
+                raise Cancelled("training was cancelled")
+            rows = order[step * self.config.batch_size : (step + 1) * self.config.batch_size].tolist()
+            self._set_learning_rate((epoch - 1) * self.steps_an_epoch + step)
+            losses.append(self._step(self.data.feed(rows, self.device, draw), draw))
+            reporter.step("training", epoch - 1 + (step + 1) / self.steps_an_epoch, self.config.epochs)
+        return float(np.mean(losses))
+
+    def _step(self, feed: Feed, draw: torch.Generator) -> float:
+        kept_BM = drop_modalities(feed.present_BM, self.config.modality_dropout, draw)
+        loss = self.loss(self._forward(feed, kept_BM), feed.targets_BK)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _forward(self, feed: Feed, present_BM: Tensor) -> Tensor:
+        logits: Tensor = self.model(feed.batches, present_BM, feed.cached).logits_BK
+        return logits.float()
+
+    def _set_learning_rate(self, step: int) -> None:
+        total = self.config.epochs * self.steps_an_epoch
+        warm = max(1, round(total * self.config.warmup_fraction))
+        decay = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+        factor = (step + 1) / warm if step < warm else decay
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def _take_back_weights(self) -> None:
+        """Class weights moved the best logits by ln w; the head's bias gives that back."""
+        head = self.network.head[-1]
+        with torch.no_grad():
+            head.bias.sub_(torch.from_numpy(np.log(self.weights)).to(head.bias))
+
+
+def drop_modalities(present_BM: Tensor, probability: float, draw: torch.Generator) -> Tensor:
+    """Presence with each modality dropped at that probability, but never the last one of a case."""
+    keep_BM = torch.rand(present_BM.shape, generator=draw).to(present_BM.device) >= probability
+    kept_BM = present_BM & keep_BM
+    return torch.where(kept_BM.any(1, keepdim=True), kept_BM, present_BM)
+
+
+def _groups(network: MultimodalNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
+    encoders = [p for p in network.encoders.parameters() if p.requires_grad]
+    others = [*network.fusion.parameters(), *network.head.parameters()]
+    # A vitals encoder starts from nothing, as the fusion does; image and text encoders may start from pretraining.
+    return [
+        {"params": others, "lr": config.learning_rate, "base_lr": config.learning_rate},
+        {"params": encoders, "lr": config.encoder_learning_rate, "base_lr": config.encoder_learning_rate},
+    ]

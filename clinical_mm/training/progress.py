@@ -1,0 +1,86 @@
+"""How far a training is: told to a callback, or drawn as bars where a person watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+STAGES = ("reading", "features", "training", "calibrating", "evaluating", "saving")
+SHARES = (0.08, 0.22, 0.6, 0.02, 0.06, 0.02)
+"""Rough share of the whole time that each stage takes."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where it is; ``fraction`` is of the whole, 0 to 1."""
+
+    stage: str
+    fraction: float
+    epoch: int = 0
+    epochs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    eta_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as the REST answer shows it."""
+        return asdict(self)
+
+
+Listener = Callable[[Progress], None]
+
+
+class Reporter:
+    """Turns steps within stages into Progress, at most a few a second."""
+
+    def __init__(self, listener: Listener | None, epochs: int) -> None:
+        self._listener = listener
+        self._epochs = epochs
+        self._started = time.monotonic()
+        self._told = 0.0
+        self._stage = ""
+        self._bar: Any = None
+        self.epoch = 0
+        self.metrics: dict[str, float] = {}
+
+    def step(self, stage: str, done: float, total: float) -> None:
+        """Say that ``done`` of ``total`` of a stage is over."""
+        fraction = sum(SHARES[: STAGES.index(stage)]) + SHARES[STAGES.index(stage)] * (done / max(total, 1e-9))
+        if self._listener is None:
+            self._draw(stage, done, total)
+            return
+        moment = time.monotonic()
+        if stage == self._stage and done < total and moment - self._told < 0.3:
+            return
+        self._stage, self._told = stage, moment
+        spent = moment - self._started
+        eta = spent * (1 - fraction) / fraction if fraction > 0.02 else None
+        told = Progress(
+            stage,
+            round(fraction, 4),
+            self.epoch,
+            self._epochs,
+            dict(self.metrics),
+            None if eta is None else round(eta, 1),
+        )
+        self._listener(told)
+
+    def _draw(self, stage: str, done: float, total: float) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(
+                total=total, desc=stage, disable=None, leave=True, bar_format="{l_bar}{bar}| {elapsed}{postfix}"
+            )
+        self._bar.n = done
+        if self.metrics:
+            self._bar.set_postfix({k: f"{v:.3f}" for k, v in self.metrics.items()}, refresh=False)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """End the bar that is drawn."""
+        if self._bar is not None:
+            self._bar.close()

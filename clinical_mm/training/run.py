@@ -1,0 +1,199 @@
+"""``train``: from a snapshot folder to a bundle. The command line, the job and a notebook call this same function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clinical_mm.bundle import save_bundle
+from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.config import ModelConfig
+from clinical_mm.device import choose_device
+from clinical_mm.errors import NotEnoughData
+from clinical_mm.evaluation.calibration import fit_calibration, targets_of
+from clinical_mm.evaluation.report import report_of
+from clinical_mm.importing.folder import folder_sha256, read_folder
+from clinical_mm.importing.outcome import Refused
+from clinical_mm.modalities import modalities_of
+from clinical_mm.network import build_network
+from clinical_mm.training.card import make_card
+from clinical_mm.training.data import TrainingData, read_samples
+from clinical_mm.training.fit import Fit
+from clinical_mm.training.progress import Listener, Reporter
+from clinical_mm.training.split import Split, split
+
+FEWEST_CASES = 12
+FEWEST_OF_A_DIAGNOSIS = 2
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training leaves: the bundle's folder, its metrics and its card."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    card: dict[str, Any]
+
+
+def train(
+    config: ModelConfig,
+    snapshot: Path,
+    out: Path,
+    *,
+    catalogue: Catalogue | None = None,
+    device: str = "auto",
+    progress: Listener | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """Train on the labelled cases of a snapshot (a plain folder). The same ``out`` again goes on at the last epoch.
+
+    Without ``progress`` bars are drawn where a person watches.
+
+    Raises:
+        NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
+        InvalidConfig, UnreadableFile: as said by what is at fault.
+        Cancelled: ``cancelled`` said so.
+    """
+    catalogue = catalogue or Catalogue.load()
+    reporter = Reporter(progress, config.training.epochs)
+    try:
+        return _train(config, snapshot, out, catalogue, device, reporter, cancelled)
+    finally:
+        reporter.close()
+
+
+def _train(  # noqa: PLR0913 - the parts of one training, named
+    config: ModelConfig,
+    snapshot: Path,
+    out: Path,
+    catalogue: Catalogue,
+    device: str,
+    reporter: Reporter,
+    cancelled: Callable[[], bool],
+) -> TrainedModel:
+    cases, diagnoses = select_cases(_read(snapshot, catalogue), config, catalogue)
+    parts = split(
+        [c.patient.id for c in cases],
+        config.training.seed,
+        config.training.validation_fraction,
+        config.training.test_fraction,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    modalities = modalities_of(config, catalogue)
+    reporter.step("reading", 0, 1)
+    samples_first = [cases[i] for i in parts.train]
+    for modality in modalities.values():
+        modality.fit(samples_first)
+    samples = read_samples(modalities, cases, lambda done, total: reporter.step("reading", done, total))
+    data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
+
+    torch.manual_seed(config.training.seed)
+    network = build_network(config, modalities, diagnoses)
+    accelerator = _accelerator(config, device)
+    network.to(accelerator.device)
+    data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
+    fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
+    position = _run(fit, out, reporter, cancelled)
+
+    reporter.step("calibrating", 0, 1)
+    calibration = fit_calibration(
+        fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
+    )
+    reporter.step("evaluating", 0, 1)
+    reports = {}
+    for name, rows in (("validation", parts.validation), ("test", parts.test)):
+        patients = [cases[i].patient.id for i in rows]
+        report = report_of(fit.logits(rows), data.targets[list(rows)], patients, diagnoses, calibration)
+        reports[name] = report.to_json() if rows else None
+    metrics = {**reports, "epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+    card = make_card(config, diagnoses, cases, parts, folder_sha256(snapshot), metrics)
+    reporter.step("saving", 0, 1)
+    _write_split(out, cases, parts)
+    save_bundle(
+        out / "bundle",
+        config=config,
+        catalogue=catalogue,
+        diagnoses=diagnoses,
+        network=network,
+        modalities=modalities,
+        calibration=calibration,
+        card=card,
+    )
+    reporter.step("saving", 1, 1)
+    return TrainedModel(out / "bundle", metrics, card)
+
+
+def select_cases(
+    cases: Sequence[Case], config: ModelConfig, catalogue: Catalogue
+) -> tuple[list[Case], tuple[str, ...]]:
+    """The cases that can teach this task, and its diagnoses in the catalogue's order.
+
+    Raises:
+        NotEnoughData: fewer than 12 labelled cases, or nothing to tell apart.
+    """
+    labelled = [case for case in cases if case.diagnoses is not None]
+    found = {code for case in labelled for code in case.diagnoses or ()}
+    wanted = config.task.diagnoses or tuple(d.code for d in catalogue.diagnoses if d.code in found)
+    for code in wanted:
+        catalogue.diagnosis(code)
+    if config.task.kind == "exclusive":
+        labelled = [c for c in labelled if len(set(c.diagnoses or ()) & set(wanted)) == 1]
+    if len(labelled) < FEWEST_CASES:
+        raise NotEnoughData(
+            f"{len(labelled)} labelled cases that fit the task; it takes at least {FEWEST_CASES}. "
+            "Review more cases, or import labelled ones"
+        )
+    counts = targets_of([c.diagnoses or () for c in labelled], wanted).sum(0)
+    taught = tuple(
+        code
+        for code, count in zip(wanted, counts, strict=True)
+        if FEWEST_OF_A_DIAGNOSIS <= count <= len(labelled) - (config.task.kind == "co-occurring")
+    )
+    if len(taught) < (2 if config.task.kind == "exclusive" else 1):
+        raise NotEnoughData(
+            f"nothing to tell apart: of {', '.join(wanted) or 'no diagnosis'} only {', '.join(taught) or 'none'} "
+            f"has at least {FEWEST_OF_A_DIAGNOSIS} labelled cases"
+        )
+    if config.task.kind == "exclusive":
+        labelled = [c for c in labelled if len(set(c.diagnoses or ()) & set(taught)) == 1]
+    return labelled, taught
+
+
+def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:
+    cases: list[Case] = []
+    for item in read_folder(snapshot, catalogue):
+        if isinstance(item, Refused):
+            raise NotEnoughData(f"the snapshot is damaged: {item.where}: {item.reason}")
+        cases.append(item)
+    return cases
+
+
+def _accelerator(config: ModelConfig, device: str) -> Any:
+    from accelerate import Accelerator
+
+    chosen = choose_device(device)
+    return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
+
+
+def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(out / "tensorboard")) as writer:
+        return fit.run(out / "checkpoint", writer, reporter, cancelled)
+
+
+def _write_split(out: Path, cases: Sequence[Case], parts: Split) -> None:
+    names = np.array([case.id or case.external_id or case.patient.id for case in cases])
+    content = {
+        "train": names[list(parts.train)].tolist(),
+        "validation": names[list(parts.validation)].tolist(),
+        "test": names[list(parts.test)].tolist(),
+    }
+    (out / "split.json").write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,0 +1,42 @@
+"""Which cases teach, which choose, which judge: by patient, and stable as cases are added.
+
+A patient's part follows from a hash of the patient's id alone, so that a patient once in the test part stays there for
+every later snapshot and every seed; the seed moves only the border between training and validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of the cases of each part."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def split(patients: Sequence[str], seed: int, validation_fraction: float, test_fraction: float) -> Split:
+    """Split cases by their patients' ids; training and validation are never empty while there are two patients."""
+    for_test = {p: _uniform("test", p) for p in set(patients)}
+    for_validation = {p: _uniform(f"validation {seed}", p) for p in set(patients)}
+    rest = sorted((p for p, u in for_test.items() if u >= test_fraction), key=lambda p: (for_validation[p], p))
+    if len(rest) < 2:  # a handful of patients, all in test: teaching comes first
+        rest = sorted(for_test, key=lambda p: (for_validation[p], p))
+    share = validation_fraction / (1 - test_fraction)
+    count = min(max(1, round(len(rest) * share)), len(rest) - 1) if len(rest) > 1 else 0
+    part = dict.fromkeys(for_test, "test") | dict.fromkeys(rest, "train") | dict.fromkeys(rest[:count], "validation")
+
+    def positions(name: str) -> tuple[int, ...]:
+        return tuple(i for i, p in enumerate(patients) if part[p] == name)
+
+    return Split(positions("train"), positions("validation"), positions("test"))
+
+
+def _uniform(purpose: str, patient: str) -> float:
+    digest = hashlib.sha256(f"clinical_mm {purpose} {patient}".encode()).digest()
+    return float(int.from_bytes(digest[:8], "big") / 2**64)
