@@ -1,0 +1,90 @@
+"""The document at /openapi.json is valid OpenAPI 3.1, and tells what the service does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.api.conftest import case_json
+
+
+@pytest.fixture
+def document(server_url: str) -> dict[str, Any]:
+    answer = httpx.get(f"{server_url}/openapi.json")
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(m, path, op) for path, item in document["paths"].items() for m, op in item.items()]
+
+
+def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_of_the_api_is_in_it(document: dict[str, Any], settings: Any) -> None:
+    from api.app import create_app
+
+    rules = [r for r in create_app(settings).url_map.iter_rules() if r.rule.startswith("/v1")]
+    served = {(m.lower(), re.sub(r"<(?:[^<:]+:)?([^>]+)>", r"{\1}", r.rule)) for r in rules for m in r.methods or ()}
+    described = {(method, path) for method, path, _ in operations(document)}
+    assert {s for s in served if s[0] not in {"head", "options"}} - described == set()
+
+
+def test_every_operation_needs_a_key_is_named_once_and_tells_its_problems(document: dict[str, Any]) -> None:
+    names = [op["operationId"] for _, _, op in operations(document)]
+    assert len(names) == len(set(names))
+    for method, path, operation in operations(document):
+        if path.startswith("/v1"):
+            assert operation["security"] == [{"bearer": []}], (method, path)
+            assert "application/problem+json" in operation["responses"]["default"]["content"], (method, path)
+            assert operation.get("summary"), (method, path)
+
+
+def test_a_case_may_be_sent_in_both_ways_and_the_example_fits(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/cases"]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "multipart/form-data"}
+    schema = {**content["application/json"]["schema"], "components": document["components"]}
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(case_json())
+    assert not validator.is_valid(case_json(surprise=1))
+    assert not validator.is_valid(case_json(patient=...))
+
+
+def test_answers_fit_the_schema_that_describes_them(document: dict[str, Any], client: httpx.Client) -> None:
+    def fits(answer: httpx.Response, method: str, path: str) -> None:
+        described = document["paths"][path][method]["responses"][str(answer.status_code)]
+        schema = {**described["content"]["application/json"]["schema"], "components": document["components"]}
+        jsonschema.Draft202012Validator(schema).validate(answer.json())
+
+    made = client.post("/cases", json=case_json())
+    fits(made, "post", "/v1/cases")
+    fits(client.get(f"/cases/{made.json()['id']}"), "get", "/v1/cases/{id}")
+    fits(client.get("/cases"), "get", "/v1/cases")
+    fits(client.get("/catalogue"), "get", "/v1/catalogue")
+    fits(client.get("/audit"), "get", "/v1/audit")
+    fits(client.get("/keys"), "get", "/v1/keys")
+
+
+def test_the_documentation_page_needs_no_other_host(server_url: str) -> None:
+    page = httpx.get(f"{server_url}/docs", follow_redirects=True)
+    assert page.status_code == 200
+    sources = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert sources
+    for source in sources:
+        assert "//" not in source, source
+        assert httpx.get(str(page.url.join(source))).status_code == 200, source
+
+
+def test_the_page_loads_the_document(server_url: str) -> None:
+    page = httpx.get(f"{server_url}/docs", follow_redirects=True)
+    found = re.search(r'new URL\("([^"]+)"', page.text)
+    assert found is not None
+    assert httpx.get(str(page.url.join(found[1]))).json()["info"]["title"] == "clinical_mm"
