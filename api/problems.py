@@ -17,7 +17,6 @@ import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
-
 from flask import Flask, Response, g, jsonify
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
@@ -127,7 +126,9 @@ def pointed(error: ValidationError, prefix: str = "") -> list[PointedError]:
     return [PointedError(pointer=prefix + pointer(e["loc"]), detail=e["msg"]) for e in error.errors(include_url=False)]
 
 
-def problem(status: int, detail: str, errors: Sequence[PointedError] = (), headers: dict[str, str] | None = None) -> Response:
+def problem(
+    status: int, detail: str, errors: Sequence[PointedError] = (), headers: dict[str, str] | None = None
+) -> Response:
     """A problem+json answer."""
     document = ProblemDocument(
         title=HTTPStatus(status).phrase,
@@ -178,5 +179,3 @@ def _http_error(error: HTTPException) -> Response:
 def _unexpected(error: Exception) -> Response:
     log.error("unexpected error %s", type(error).__name__, exc_info=error)
     return problem(500, "the server met an unexpected error; its log has the details under this request id")
-
-

@@ -17,7 +17,7 @@ class CaseRow(Base):
     __tablename__ = "cases"
     __table_args__ = (
         UniqueConstraint("project_id", "external_id"),
-        Index("ix_cases_project_created", "project_id", "created_at", "id"),
+        Index("ix_cases_project_id_id", "project_id", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -59,6 +59,15 @@ class CaseFileRow(Base):
     columns: Mapped[int]
     attributes: Mapped[dict[str, Any]]
     """What pages and subgroups need of the header: modality, body_part, view_position, series_uid, window presets."""
+
+
+class BlobUseRow(Base):
+    """Which case a blob belongs to: its files and the heat maps of its explanations. A blob of no case is an orphan."""
+
+    __tablename__ = "blob_uses"
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
 class IdempotencyKeyRow(Base):

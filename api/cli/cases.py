@@ -85,8 +85,9 @@ def list_(labelled: bool | None, query: str | None, limit: int, project: str, as
 @project_option
 def export(folder: Path, project: str) -> None:
     """Write every case as cases.jsonl + files, which ``import --format folder`` reads."""
-    from clinical_mm.importing.folder import write_folder
     from tqdm import tqdm
+
+    from clinical_mm.importing.folder import write_folder
 
     if folder.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} is not empty; name a new folder")

@@ -79,6 +79,7 @@ def _torch(_: Settings) -> tuple[str, str]:
 
 def _device(settings: Settings) -> tuple[str, str]:
     import torch
+
     from clinical_mm.device import choose_device
 
     device = choose_device(settings.device)

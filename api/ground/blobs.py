@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -64,6 +66,43 @@ class Blobs:
         for page in obstore.list(self._store):
             for entry in page:
                 yield entry["path"].replace("/", ""), entry["last_modified"]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Held from the first ``put`` of a case until the transaction that names its blobs is over."""
+        with self._lock(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Held while blobs without a case are looked for and removed: no case may be coming in meanwhile."""
+        with self._lock(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        # Between processes on one folder; an object store has no such lock, so its sweep leaves young blobs alone.
+        if self._folder is None:
+            yield
+            return
+        with (self._folder.parent / "blobs.lock").open("a") as lock:
+            fcntl.flock(lock, kind)
+            yield
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the store is a folder of this machine."""
+        return self._folder is not None
+
+    def answers(self) -> bool:
+        """Whether the store can be reached, and written where it is a folder."""
+        if self._folder is not None:
+            return os.access(self._folder, os.W_OK)
+        try:
+            self.exists("0" * 64)
+        except (OSError, obstore.exceptions.BaseError):
+            return False
+        return True
 
     def path(self, digest: str) -> Path | None:
         """Where the blob lies on disk, or None where the store is not a folder."""

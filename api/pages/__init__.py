@@ -1,1 +1,1 @@
-"""The review pages, over the same services as the REST API."""
+"""The review pages: sign in, cases, one case on one screen, training, models. They call the services that the API calls."""

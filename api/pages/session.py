@@ -6,25 +6,27 @@ The key is looked up at each request, so that revoking it ends its sessions at o
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlencode
 
-from flask import Request, Response
+from flask import Request, Response, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
+from api.access.service import Caller
 from api.ground.ground import Ground
+from api.ground.secret import session_secret
 from api.problems import Forbidden
+from api.services import Services
 
 COOKIE = "clinical_mm_session"
 SESSION_LIFE = timedelta(hours=12)
 LINK_LIFE = timedelta(hours=1)
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
-_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Visit:
 class Sessions:
     """Signs and reads what browsers carry, with a secret that stays in the workspace."""
 
-    def __init__(self, folder: Path) -> None:
-        self._used = folder / "used_links"
-        self._secret = _workspace_secret(folder / "pages.secret")
+    def __init__(self, workspace: Path) -> None:
+        self._used = workspace / "used_links"
+        self._secret = session_secret(workspace).encode()
         self._cookies = URLSafeTimedSerializer(self._secret, salt="session")
         self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link")
 
@@ -87,26 +89,27 @@ class Sessions:
         return str(carried["key"])
 
 
+@cache
+def sessions_of(workspace: Path) -> Sessions:
+    """The sessions of a workspace; its secret is read once a process."""
+    return Sessions(workspace)
+
+
+def visit_of_request(sessions: Sessions) -> Visit:
+    """This request's session, read once."""
+    if "visit" not in g:
+        g.visit = sessions.visit(request)
+    visit: Visit = g.visit
+    return visit
+
+
+def signed_in(services: Services) -> Caller | None:
+    """Who the browser's session belongs to; raises Unauthenticated where its key has ended since."""
+    key_id = visit_of_request(sessions_of(services.ground.settings.workspace.resolve())).key_id
+    return None if key_id is None else services.access.caller_of(key_id)
+
+
 def sign_in_link(ground: Ground, key_id: str, base_url: str) -> str:
     """An address that signs one browser in, once, as the holder of ``key_id``."""
-    token = Sessions(ground.settings.workspace.resolve()).link_token(key_id)
+    token = sessions_of(ground.settings.workspace.resolve()).link_token(key_id)
     return f"{base_url.rstrip('/')}/sign-in?{urlencode({'token': token})}"
-
-
-def _workspace_secret(path: Path) -> bytes:
-    """The secret in ``path``; made on first use, readable by the owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    if not path.exists():
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(_SECRET_BYTES).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)  # a whole file under its name, or none; whoever links first decides the secret
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_bytes()

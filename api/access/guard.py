@@ -1,0 +1,85 @@
+"""The one guard below all routes: no route runs without a declared role, and none for a caller who lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from api.access.service import Access, Caller, Role
+from api.problems import Forbidden, Unauthenticated
+
+View = TypeVar("View", bound=Callable[..., Any])
+Identify = Callable[[], Caller | None]
+
+_NEEDED = "needed_role"
+_OPEN_ENDPOINTS = frozenset({"static", "pages.static"})
+
+
+def needs(role: Role) -> Callable[[View], View]:
+    """Declare the role that a route needs. It must stand below the route's decorator."""
+
+    def mark(view: View) -> View:
+        setattr(view, _NEEDED, role)
+        return view
+
+    return mark
+
+
+def public(view: View) -> View:
+    """Declare that a route needs no key: health, documentation, the sign-in form."""
+    setattr(view, _NEEDED, None)
+    return view
+
+
+def declared_role(view: Any) -> Any:
+    """The role a view declares, None for a public one; raises LookupError where it declares nothing."""
+    while view is not None:
+        if hasattr(view, _NEEDED):
+            return getattr(view, _NEEDED)
+        view = getattr(view, "__wrapped__", None)
+    raise LookupError("the route declares no role")
+
+
+def caller() -> Caller:
+    """Whoever sent this request."""
+    found: Caller = g.caller
+    return found
+
+
+def install(app: Flask, access: Access, *, anonymous: Caller | None, session: Identify) -> None:
+    """Guard every request of the app.
+
+    ``anonymous`` is who calls where authentication is off; ``session`` tells who is signed in to the pages.
+    """
+
+    def guard() -> None:
+        if request.endpoint is None:
+            return  # no such route: the 404 or 405 says so, and tells nothing else
+        if request.endpoint in _OPEN_ENDPOINTS or request.endpoint.startswith("openapi"):
+            return
+        try:
+            role = declared_role(current_app.view_functions[request.endpoint])
+        except LookupError as error:
+            raise Forbidden("this route declares no role, so nobody may call it") from error
+        if role is None:
+            return
+        g.caller = _identify(access, anonymous, session)
+        g.caller.require(role)
+
+    app.before_request(guard)
+
+
+def _identify(access: Access, anonymous: Caller | None, session: Identify) -> Caller:
+    header = request.headers.get("Authorization", "")
+    scheme, _, secret = header.partition(" ")
+    if header and scheme.lower() != "bearer":
+        raise Unauthenticated("send `Authorization: Bearer KEY`")
+    if secret:
+        return access.authenticate(secret.strip())
+    signed_in = None if request.path.startswith("/v1/") else session()
+    found = signed_in or anonymous
+    if found is None:
+        raise Unauthenticated("send `Authorization: Bearer KEY`; `clinical-mm keys create` makes one")
+    return found

@@ -1,0 +1,41 @@
+"""Keys as they go over the wire; secrets go once, in the answer that makes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class ApiKeyIn(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["viewer", "clinician", "trainer", "admin"]
+    name: Annotated[str, Field(min_length=1, max_length=120)]
+    expires_at: AwareDatetime | None = None
+
+
+class ApiKeyOut(BaseModel):
+    """A key without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    name: str
+    role: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class ApiKeyMade(ApiKeyOut):
+    """A new key with its secret, shown only now."""
+
+    secret: str
+
+
+class ApiKeyList(BaseModel):
+    """The project's keys."""
+
+    items: list[ApiKeyOut]

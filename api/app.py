@@ -1,0 +1,139 @@
+"""create_app: wires the rooms, nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, g, jsonify, redirect, request
+from flask_openapi import Info, OpenAPI
+from flask_openapi_swagger.plugins import RegisterPlugin as Swagger
+from pydantic import ValidationError
+from werkzeug.wrappers import Response as BaseResponse
+
+import api.access.routes
+import api.audit.routes
+import api.cases.catalogue_routes
+import api.cases.routes
+import api.explanations.routes
+import api.models.routes
+import api.pages.routes
+import api.predictions.routes
+import api.reviews.routes
+import api.training.routes
+from api import health, problems
+from api.access import guard
+from api.access.guard import public
+from api.cases.routes import CASE_BODY
+from api.ground.ids import new_id
+from api.pages.session import signed_in
+from api.problems import ProblemDocument
+from api.services import Services, build
+from api.settings import Settings, settings_from_environment
+
+INFO = Info(
+    title="clinical_mm",
+    version="1",
+    description="Multimodal diagnosis support. It supports a diagnosis, it never makes one. Not a medical device.",
+)
+BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clinical-mm keys create`"}
+REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
+
+
+def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
+    """The WSGI application over a migrated database."""
+    services = services or build(settings or settings_from_environment())
+    app = OpenAPI(
+        __name__,
+        info=INFO,
+        security_schemes={"bearer": BEARER},
+        doc_ui=False,
+        static_folder=None,
+        validation_error_model=ProblemDocument,
+        validation_error_callback=_refuse,
+    )
+    app.openapi_version = "3.1.1"
+    app.config["MAX_CONTENT_LENGTH"] = services.ground.settings.max_upload_mb * 2**20
+    app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
+    app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.before_request(_name_request)
+    app.after_request(_finish)
+    problems.register(app)
+    off = services.ground.settings.auth == "off"
+    guard.install(
+        app,
+        services.access,
+        anonymous=services.access.operator() if off else None,
+        session=lambda: signed_in(services),
+    )
+    health.install(app, services)
+    for blueprint in (
+        api.cases.routes.blueprint(services.cases, services.files),
+        api.cases.catalogue_routes.blueprint(services.ground.catalogue),
+        api.predictions.routes.blueprint(services.predictions),
+        api.explanations.routes.blueprint(services.explanations),
+        api.reviews.routes.blueprint(services.reviews),
+        api.training.routes.blueprint(services.training),
+        api.models.routes.blueprint(services.models),
+        api.access.routes.blueprint(services.access),
+        api.audit.routes.blueprint(services.audit),
+    ):
+        app.register_api(blueprint)
+    app.register_blueprint(api.pages.routes.blueprint(services))
+    _document(app)
+    return app
+
+
+def _document(app: OpenAPI) -> None:
+    """/openapi.json and /docs."""
+
+    @app.route("/openapi.json", endpoint="openapi.document")
+    @public
+    def document() -> Response:
+        return jsonify(_completed(app.api_doc))
+
+    @app.route("/docs", endpoint="openapi.docs")
+    @public
+    def docs() -> BaseResponse:
+        return redirect("/docs/swagger")
+
+    app.register_blueprint(Swagger.register(doc_url="../openapi.json"), url_prefix="/docs", name="openapi.ui")
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    """What the framework cannot know: a body of two media types, and problem+json for every refusal."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation.pop("x-body", None) == "case":
+                operation["requestBody"] = CASE_BODY
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {"description": "a problem (RFC 9457)", "content": problem}
+    schemas = document["components"]["schemas"]
+    if "CaseDocument" not in schemas:
+        from clinical_mm.importing.case_json import CaseDocument
+
+        own = CaseDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(own.pop("$defs", {}))
+        schemas["CaseDocument"] = own
+    return document
+
+
+def _refuse(error: ValidationError) -> Response:
+    return problems.problem(422, "the request does not fit its schema", problems.pointed(error))
+
+
+def _name_request() -> None:
+    sent = request.headers.get("X-Request-Id", "")
+    g.request_id = sent if REQUEST_ID.match(sent) else new_id("request")
+
+
+def _finish(response: Response) -> Response:
+    if "request_id" in g:
+        response.headers["X-Request-Id"] = g.request_id
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+

@@ -1,0 +1,40 @@
+"""The trail as it goes over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditEventOut(BaseModel):
+    """One act."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    at: datetime
+    actor: str
+    role: str
+    action: str
+    object_type: str
+    object_id: str
+    request_id: str | None
+    detail: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """Entries, newest first."""
+
+    items: list[AuditEventOut]
+    next_cursor: str | None
+
+
+class AuditQuery(BaseModel):
+    """Which entries."""
+
+    model_config = ConfigDict(extra="forbid")
+    object_id: str | None = Field(None, max_length=80)
+    action: str | None = Field(None, max_length=60)
+    cursor: int | None = Field(None, ge=1)
+    limit: int = Field(50, ge=1, le=200)

@@ -1,0 +1,166 @@
+"""/v1/cases: submit, list, read, change, erase; files and previews."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import request
+from flask_openapi import APIBlueprint, Tag
+from pydantic import ValidationError
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.cases.files import Files
+from api.cases.schemas import (
+    CaseChange,
+    CaseFilter,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    CasePath,
+    FilePath,
+    PreviewQuery,
+    RawQuery,
+    Upload,
+)
+from api.cases.service import Cases
+from api.ground.wire import SECURITY, Answer, answer, binary, nothing
+from api.problems import Invalid, PointedError, pointed
+
+TAG = Tag(name="cases", description="What one patient brings: images, note, vitals.")
+CASE_BODY: dict[str, Any] = {
+    "description": "A case: JSON alone, or multipart with part `case` (the same JSON) and any number of parts `files`.",
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/CaseDocument"}},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["case"],
+                "properties": {
+                    "case": {"$ref": "#/components/schemas/CaseDocument"},
+                    "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
+                },
+            },
+            "encoding": {"case": {"contentType": "application/json"}},
+        },
+    },
+}
+IMMUTABLE = {"Cache-Control": "private, max-age=86400"}
+
+
+def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901 - a list of small routes
+    """The routes over the case services."""
+    api = APIBlueprint("cases", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
+
+    @api.post("/cases", responses={201: CaseOut}, openapi_extensions={"x-body": "case"})
+    @needs(Role.CLINICIAN)
+    def submit_case() -> Answer:
+        """Store a case, whole or not at all. `Idempotency-Key` makes a repeated call answer the same."""
+        body, uploads = _sent_case()
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 0 < len(key) <= 200:
+            raise Invalid("Idempotency-Key must have 1 to 200 characters")
+        stored = cases.submit(caller(), body, uploads, key)
+        headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
+        return answer(stored.case, 201, headers)
+
+    @api.get("/cases", responses={200: CasePage})
+    @needs(Role.VIEWER)
+    def list_cases(query: CaseFilter) -> Answer:
+        """Cases, newest first."""
+        return answer(cases.list(caller(), query))
+
+    @api.get("/cases/<id>", responses={200: CaseOut})
+    @needs(Role.VIEWER)
+    def get_case(path: CasePath) -> Answer:
+        """One case."""
+        found = cases.get(caller(), path.id)
+        return answer(found, headers={"ETag": f'"{found.version}"'})
+
+    @api.patch("/cases/<id>", responses={200: CaseOut})
+    @needs(Role.CLINICIAN)
+    def change_case(path: CasePath, body: CaseChange) -> Answer:
+        """Change note, vitals, diagnoses or acquired_at; null removes, absent stays. `If-Match` guards."""
+        changed = cases.change(caller(), path.id, body, _if_match())
+        return answer(changed, headers={"ETag": f'"{changed.version}"'})
+
+    @api.delete("/cases/<id>", responses={204: None})
+    @needs(Role.ADMIN)
+    def erase_case(path: CasePath) -> Answer:
+        """Erase row, predictions, reviews and blobs for good; the audit trail says so."""
+        cases.erase(caller(), path.id, _if_match())
+        return nothing()
+
+    @api.get("/cases/<id>/files/<n>", responses={200: None})
+    @needs(Role.VIEWER)
+    def get_file(path: FilePath) -> Answer:
+        """The stored object, as it was sent."""
+        file = files.content(caller(), path.id, path.n)
+        safe = file.name.encode("ascii", "replace").decode().replace('"', "_")
+        headers = {"Content-Disposition": f'attachment; filename="{safe}"', "ETag": f'"{file.sha256}"'}
+        return binary(file.data, file.media_type, headers)
+
+    @api.get("/cases/<id>/files/<n>/preview.png", responses={200: None})
+    @needs(Role.VIEWER)
+    def get_preview(path: FilePath, query: PreviewQuery) -> Answer:
+        """A picture of one frame."""
+        window = query.center_width()
+        png = files.preview(caller(), path.id, path.n, window=window, frame=query.frame, size=query.size)
+        return binary(png, "image/png", IMMUTABLE)
+
+    @api.get("/cases/<id>/files/<n>/raw", responses={200: None})
+    @needs(Role.VIEWER)
+    def get_raw(path: FilePath, query: RawQuery) -> Answer:
+        """One frame as 16-bit little-endian values; headers tell rows, columns, slope and intercept."""
+        raw = files.raw(caller(), path.id, path.n, query.frame)
+        headers = {
+            "X-Rows": str(raw.rows),
+            "X-Columns": str(raw.columns),
+            "X-Slope": repr(raw.slope),
+            "X-Intercept": repr(raw.intercept),
+        }
+        return binary(raw.data, "application/octet-stream", headers | IMMUTABLE)
+
+    return api
+
+
+def _sent_case() -> tuple[CaseIn, list[Upload]]:
+    if request.mimetype == "application/json":
+        return _parse(request.get_data(cache=False)), []
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("send application/json, or multipart/form-data with parts `case` and `files`")
+    unknown = sorted((set(request.form) - {"case"}) | (set(request.files) - {"case", "files"}))
+    if unknown:
+        raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])
+    if "case" in request.form:
+        text: bytes = request.form["case"].encode("utf-8", "surrogatepass")
+    elif "case" in request.files:
+        text = request.files["case"].read()
+    else:
+        raise Invalid("the part `case` is missing", errors=[PointedError(pointer="/case", detail="required")])
+    return _parse(text), [Upload(f.filename or "", f.read()) for f in request.files.getlist("files")]
+
+
+def _parse(text: bytes) -> CaseIn:
+    try:
+        data = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the case is not JSON: {error}") from error
+    try:
+        return CaseIn.model_validate(data)
+    except ValidationError as error:
+        raise Invalid("the case does not fit its schema", errors=pointed(error)) from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _if_match() -> int | None:
+    sent = request.headers.get("If-Match", "*").strip().removeprefix("W/").strip('"')
+    if sent == "*":
+        return None
+    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 10 else -1

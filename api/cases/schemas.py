@@ -1,0 +1,130 @@
+"""Cases as they go over the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from clinical_mm.importing.case_json import CaseDocument, Measurement, Note
+
+CaseIn = CaseDocument
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it came: its name and its bytes."""
+
+    name: str
+    data: bytes
+
+
+class PatientOut(BaseModel):
+    """Who the case belongs to."""
+
+    id: str
+    sex: str | None
+    age_years: float | None
+
+
+class FileOut(BaseModel):
+    """A stored object of a case and what its header told."""
+
+    position: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    frames: int
+    rows: int
+    columns: int
+    attributes: dict[str, Any]
+    content: str
+    preview: str
+
+
+class CaseOut(BaseModel):
+    """A case as stored; vitals are in the catalogue's units."""
+
+    id: str
+    external_id: str | None
+    patient: PatientOut
+    note: str | None
+    vitals: dict[str, float]
+    diagnoses: list[str] | None
+    labelled_by: str | None
+    labelled_at: datetime | None
+    synthetic: bool
+    acquired_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    files: list[FileOut]
+
+
+class CasePage(BaseModel):
+    """Cases, newest first."""
+
+    items: list[CaseOut]
+    next_cursor: str | None
+
+
+class CaseFilter(BaseModel):
+    """Which cases; all conditions hold at once."""
+
+    model_config = ConfigDict(extra="forbid")
+    q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
+    diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
+    labelled: bool | None = None
+    since: AwareDatetime | None = Field(None, description="stored at or after this moment")
+    cursor: Annotated[str | None, Field(max_length=80)] = None
+    limit: int = Field(50, ge=1, le=200)
+
+
+class CaseChange(BaseModel):
+    """What may be changed; a field that is absent stays, one that is null is removed."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: Note | None = None
+    vitals: Annotated[dict[str, Measurement] | None, Field(max_length=500)] = None
+    diagnoses: Annotated[list[str] | None, Field(max_length=100)] = None
+    acquired_at: AwareDatetime | None = None
+
+
+class CasePath(BaseModel):
+    """Which case."""
+
+    id: Annotated[str, Field(max_length=80)]
+
+
+class FilePath(CasePath):
+    """Which file of which case."""
+
+    n: Annotated[int, Field(ge=0)]
+
+
+class PreviewQuery(BaseModel):
+    """How the picture is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+    window: Annotated[
+        str | None, Field(pattern=r"^-?\d+(\.\d+)?,\d+(\.\d+)?$", description="center,width in stored units")
+    ] = None
+    frame: Annotated[int, Field(ge=0)] = 0
+    size: Annotated[int, Field(ge=16, le=4096, description="longest side in pixels")] = 512
+
+    def center_width(self) -> tuple[float, float] | None:
+        """The window as numbers."""
+        if self.window is None:
+            return None
+        center, width = self.window.split(",")
+        return float(center), max(float(width), 1.0)
+
+
+class RawQuery(BaseModel):
+    """Which frame."""
+
+    model_config = ConfigDict(extra="forbid")
+    frame: Annotated[int, Field(ge=0)] = 0

@@ -1,0 +1,270 @@
+"""Submit, read, change and erase cases. Every file is decoded before anything is stored; then blobs, then one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, String, cast, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api.access.service import Caller, Role
+from api.audit.service import Audit
+from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
+from api.cases.schemas import CaseChange, CaseFilter, CaseIn, CaseOut, CasePage, Upload
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow
+from api.cases.views import case_out, core_case
+from api.ground.clock import now
+from api.ground.ground import Ground
+from api.ground.ids import new_id
+from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
+from clinical_mm.case import Case
+from clinical_mm.importing.case_json import CaseDocument, case_to_json
+
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The stored case, and whether this call stored it (else an earlier one with the same key did)."""
+
+    case: CaseOut
+    created: bool
+
+
+class Cases:
+    """The cases of each project."""
+
+    def __init__(self, ground: Ground, audit: Audit) -> None:
+        self._ground = ground
+        self._audit = audit
+
+    def submit(
+        self,
+        caller: Caller,
+        body: CaseIn,
+        uploads: Sequence[Upload] = (),
+        idempotency_key: str | None = None,
+        *,
+        synthetic: bool = False,
+    ) -> Submitted:
+        """Store a case, whole or not at all.
+
+        Raises:
+            InvalidCase, UnsupportedFile, UnreadableFile: what was sent is wrong; nothing is stored.
+            Conflict: the project has a case of that external_id.
+            Invalid: the Idempotency-Key came with another body before.
+        """
+        caller.require(Role.CLINICIAN)
+        sent = body_sha256(body, uploads)
+        earlier = self._replayed(caller, idempotency_key, sent)
+        if earlier is not None:
+            return Submitted(earlier, created=False)
+        files = check_files(uploads, self._ground.settings.max_files_per_case)
+        case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
+        self._refuse_twice(caller, case.external_id)
+        with self._ground.blobs.writing():
+            for file in files:
+                self._ground.blobs.put(file.data)
+            try:
+                row = self._insert(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
+            except IntegrityError as error:  # another call stored the same meanwhile
+                earlier = self._replayed(caller, idempotency_key, sent)
+                if earlier is None:
+                    raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+                return Submitted(earlier, created=False)
+        return Submitted(case_out(row), created=True)
+
+    def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
+        """Store a case that an importer or the phantom made, through the same checks."""
+        body = CaseDocument.model_validate(case_to_json(case))
+        uploads = [Upload(image.name, image.read()) for image in case.images]
+        return self.submit(caller, body, uploads, synthetic=synthetic).case
+
+    def get(self, caller: Caller, case_id: str) -> CaseOut:
+        """One case; raises NotFound."""
+        with self._ground.database.reading() as session:
+            return case_out(self.row(session, caller.project_id, case_id))
+
+    def list(self, caller: Caller, wanted: CaseFilter) -> CasePage:
+        """Cases, newest first; a page stays the same page while new cases come in."""
+        query = _filtered(caller.project_id, wanted).order_by(CaseRow.id.desc()).limit(wanted.limit + 1)
+        if wanted.cursor is not None:
+            query = query.where(CaseRow.id < wanted.cursor)
+        with self._ground.database.reading() as session:
+            rows = list(session.scalars(query))
+        items = [case_out(row) for row in rows[: wanted.limit]]
+        return CasePage(items=items, next_cursor=items[-1].id if len(rows) > wanted.limit else None)
+
+    def change(self, caller: Caller, case_id: str, change: CaseChange, if_match: int | None = None) -> CaseOut:
+        """Change what ``change`` names.
+
+        Raises:
+            PreconditionFailed: ``if_match`` is not the stored version.
+            InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
+        """
+        caller.require(Role.CLINICIAN)
+        named = change.model_dump(exclude_unset=True)
+        with self._ground.database.transaction() as session:
+            row = self.row(session, caller.project_id, case_id, lock=True)
+            _match(row, if_match)
+            stored = case_to_json(core_case(row, self._ground.blobs))
+            document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
+            for key in (k for k in named if named[k] is None):
+                setattr(document, key, {} if key == "vitals" else None)
+            case = document.to_case(self._ground.catalogue, core_case(row, self._ground.blobs).images)
+            row.note, row.vitals, row.acquired_at = case.note, dict(case.vitals), case.acquired_at
+            if "diagnoses" in named:
+                self.label(row, caller, None if case.diagnoses is None else list(case.diagnoses))
+            self.touch(row)
+            self._audit.record(session, caller, "case.change", "case", row.id, fields=sorted(named))
+            return case_out(row)
+
+    def erase(self, caller: Caller, case_id: str, if_match: int | None = None) -> None:
+        """Erase a case: row, predictions, explanations, reviews, and the blobs that no other case uses."""
+        caller.require(Role.ADMIN)
+        with self._ground.blobs.removing():
+            with self._ground.database.transaction() as session:
+                row = self.row(session, caller.project_id, case_id, lock=True)
+                _match(row, if_match)
+                mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
+                others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
+                blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
+                session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
+                session.delete(row)
+                self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
+            for digest in blobs:
+                self._ground.blobs.delete(digest)
+
+    def select(self, project_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
+        """Cases of a project as the learning core takes them, oldest first; ``wanted`` is a CaseFilter as JSON."""
+        query = _filtered(project_id, CaseFilter.model_validate(wanted)).order_by(CaseRow.id).limit(PAGE)
+        last = ""
+        while True:
+            with self._ground.database.reading() as session:
+                rows = list(session.scalars(query.where(CaseRow.id > last)))
+            yield from (core_case(row, self._ground.blobs) for row in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
+
+    def external_ids(self, caller: Caller) -> set[str | None]:
+        """The external ids of the project's cases."""
+        query = select(CaseRow.external_id).where(CaseRow.project_id == caller.project_id)
+        with self._ground.database.reading() as session:
+            return set(session.scalars(query))
+
+    def row(self, session: Session, project_id: str, case_id: str, *, lock: bool = False) -> CaseRow:
+        """The row of a case of the project; raises NotFound, for another project's too."""
+        query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)
+        found = session.scalar(query.with_for_update() if lock else query)
+        if found is None:
+            raise NotFound(f"no case {case_id!r} in this project")
+        return found
+
+    def core(self, row: CaseRow) -> Case:
+        """The case as the learning core takes it."""
+        return core_case(row, self._ground.blobs)
+
+    @staticmethod
+    def label(row: CaseRow, caller: Caller, diagnoses: Sequence[str] | None) -> None:
+        """Set or take away the label in force, with who and when."""
+        row.diagnoses = None if diagnoses is None else sorted(set(diagnoses))
+        row.labelled_by = None if diagnoses is None else f"{caller.name} ({caller.key_id})"[:160]
+        row.labelled_at = None if diagnoses is None else now()
+
+    @staticmethod
+    def touch(row: CaseRow) -> None:
+        """A new version."""
+        row.version += 1
+        row.updated_at = now()
+
+    def _insert(
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+    ) -> CaseRow:
+        moment = now()
+        row = CaseRow(
+            id=new_id("case"),
+            project_id=caller.project_id,
+            external_id=case.external_id,
+            patient_id=case.patient.id,
+            sex=case.patient.sex,
+            age_years=case.patient.age_years,
+            note=case.note,
+            vitals=dict(case.vitals),
+            synthetic=synthetic,
+            acquired_at=case.acquired_at,
+            created_at=moment,
+            updated_at=moment,
+            version=1,
+            files=[_file_row(position, file) for position, file in enumerate(files)],
+        )
+        self.label(row, caller, case.diagnoses)
+        with self._ground.database.transaction() as session:
+            session.add(row)
+            session.flush()
+            session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.sha256 for f in files})
+            if key[0] is not None:
+                session.add(
+                    IdempotencyKeyRow(
+                        project_id=caller.project_id, key=key[0], body_sha256=key[1], case_id=row.id, created_at=moment
+                    )
+                )
+            self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
+        return row
+
+    def _replayed(self, caller: Caller, key: str | None, sent: str) -> CaseOut | None:
+        if key is None:
+            return None
+        with self._ground.database.reading() as session:
+            known = session.get(IdempotencyKeyRow, (caller.project_id, key))
+            if known is None:
+                return None
+            if known.body_sha256 != sent:
+                fault = PointedError(pointer="", detail="this Idempotency-Key came with another body before")
+                raise Invalid("the Idempotency-Key was used for another case", errors=[fault])
+            return case_out(self.row(session, caller.project_id, known.case_id))
+
+    def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
+        if external_id is None:
+            return
+        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id == external_id)
+        with self._ground.database.reading() as session:
+            found = session.scalar(query)
+        if found is not None:
+            raise Conflict(f"a case with external_id {external_id!r} exists already: {found}")
+
+
+def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
+    return CaseFileRow(
+        position=position,
+        name=file.name,
+        media_type=file.media_type,
+        sha256=file.sha256,
+        size=len(file.data),
+        frames=file.frames,
+        rows=file.rows,
+        columns=file.columns,
+        attributes=file.attributes,
+    )
+
+
+def _filtered(project_id: str, wanted: CaseFilter) -> Select[tuple[CaseRow]]:
+    query = select(CaseRow).where(CaseRow.project_id == project_id)
+    if wanted.q:
+        found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
+        query = query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in found)))
+    if wanted.diagnosis:
+        query = query.where(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
+    if wanted.labelled is not None:
+        query = query.where(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
+    if wanted.since is not None:
+        query = query.where(CaseRow.created_at >= wanted.since)
+    return query
+
+
+def _match(row: CaseRow, if_match: int | None) -> None:
+    if if_match is not None and if_match != row.version:
+        raise PreconditionFailed(f"the case is at version {row.version}, not {if_match}: read it again")

@@ -1,0 +1,64 @@
+"""From a case's rows to what goes over the wire, and to what the learning core takes."""
+
+from __future__ import annotations
+
+from api.cases.schemas import CaseOut, FileOut, PatientOut
+from api.cases.tables import CaseFileRow, CaseRow
+from api.ground.blobs import Blobs
+from clinical_mm.case import Case, ImageFile, Patient, Sex
+
+
+def case_out(row: CaseRow) -> CaseOut:
+    """A case as the API shows it."""
+    return CaseOut(
+        id=row.id,
+        external_id=row.external_id,
+        patient=PatientOut(id=row.patient_id, sex=row.sex, age_years=row.age_years),
+        note=row.note,
+        vitals=row.vitals,
+        diagnoses=row.diagnoses,
+        labelled_by=row.labelled_by,
+        labelled_at=row.labelled_at,
+        synthetic=row.synthetic,
+        acquired_at=row.acquired_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        version=row.version,
+        files=[_file_out(row.id, file) for file in row.files],
+    )
+
+
+def core_case(row: CaseRow, blobs: Blobs) -> Case:
+    """A case as the learning core takes it; files are read when they are needed."""
+    return Case(
+        id=row.id,
+        external_id=row.external_id,
+        patient=Patient(row.patient_id, _sex(row.sex), row.age_years),
+        note=row.note,
+        vitals=row.vitals,
+        images=tuple(ImageFile(f.name, blobs.path(f.sha256) or blobs.get(f.sha256)) for f in row.files),
+        diagnoses=None if row.diagnoses is None else tuple(row.diagnoses),
+        acquired_at=row.acquired_at,
+    )
+
+
+def _sex(value: str | None) -> Sex | None:
+    known: dict[str, Sex] = {"F": "F", "M": "M", "O": "O", "U": "U"}
+    return known.get(value or "")
+
+
+def _file_out(case_id: str, file: CaseFileRow) -> FileOut:
+    where = f"/v1/cases/{case_id}/files/{file.position}"
+    return FileOut(
+        position=file.position,
+        name=file.name,
+        media_type=file.media_type,
+        size=file.size,
+        sha256=file.sha256,
+        frames=file.frames,
+        rows=file.rows,
+        columns=file.columns,
+        attributes=file.attributes,
+        content=where,
+        preview=f"{where}/preview.png",
+    )

@@ -1,0 +1,85 @@
+"""JSON as it must come in: one place where a body is malformed (400), of another type (415), or holds what no database keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.utils import cached_property
+
+from api.problems import Invalid, PointedError, pointer
+
+_JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+
+
+class StrictRequest(Request):
+    """A request whose JSON is checked before any schema sees it. No body at all is an empty object."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002 - Flask's
+        """The body's JSON; never silent about what is wrong with it."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> Any:
+        data = self.get_data()
+        if not data and self.mimetype in _JSON_TYPES | {""}:
+            return {}
+        if self.mimetype not in _JSON_TYPES:
+            raise UnsupportedMediaType("send the body as application/json")
+        return parse_json(data)
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a JSON text (RFC 8259).
+
+    Raises:
+        BadRequest: it is not JSON, or nests too deep.
+        Invalid: a text in it holds a NUL or half a surrogate pair, which PostgreSQL cannot store.
+    """
+    try:
+        document = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {_reason(error)}") from error
+    if isinstance(document, str):
+        raise Invalid("the body must be a JSON object", errors=[PointedError(pointer="", detail="must be an object")])
+    faults = [
+        PointedError(pointer=pointer(where), detail="must not hold NUL or a lone surrogate")
+        for where, text_ in _texts(document)
+        if not storable(text_)
+    ]
+    if faults:
+        raise Invalid("a text holds characters that cannot be stored", errors=faults)
+    return document
+
+
+def storable(text: str) -> bool:
+    """Whether every database here can hold the text."""
+    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _texts(document: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, str):
+            yield where, value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                clean = key.encode("utf-8", "replace").decode().replace("\x00", "�")
+                yield (*where, clean), key
+                waiting.append(((*where, clean), inner))
+        elif isinstance(value, list):
+            waiting.extend(((*where, position), inner) for position, inner in enumerate(value))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it nests too deep" if isinstance(error, RecursionError) else "it is not UTF-8, or a number is out of range"
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

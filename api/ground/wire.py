@@ -1,0 +1,28 @@
+"""How answers leave: pydantic models as JSON, times as RFC 3339 UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+from pydantic import BaseModel
+
+Answer = Response
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
+
+
+def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A model as the JSON body of an answer."""
+    return Response(model.model_dump_json(), status, dict(headers or {}), content_type="application/json")
+
+
+def binary(data: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Bytes as they are; a browser must not guess another type."""
+    safe: dict[str, Any] = {"X-Content-Type-Options": "nosniff", **(headers or {})}
+    return Response(data, 200, safe, content_type=media_type)
+
+
+def nothing() -> Response:
+    """204."""
+    return Response(status=204)

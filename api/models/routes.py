@@ -1,0 +1,44 @@
+"""/v1/models: the registry."""
+
+from __future__ import annotations
+
+from flask_openapi import APIBlueprint, Tag
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.ground.wire import SECURITY, Answer, answer
+from api.models.schemas import ModelList, ModelOut, ModelPath
+from api.models.service import Models
+
+TAG = Tag(name="models", description="Trained models and which one serves.")
+
+
+def blueprint(models: Models) -> APIBlueprint:
+    """The routes over the registry."""
+    api = APIBlueprint("models", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
+
+    @api.get("/models", responses={200: ModelList})
+    @needs(Role.VIEWER)
+    def list_models() -> Answer:
+        """Models, newest first."""
+        return answer(ModelList(items=models.list(caller())))
+
+    @api.get("/models/<id>", responses={200: ModelOut})
+    @needs(Role.VIEWER)
+    def get_model(path: ModelPath) -> Answer:
+        """One model: its card, its data snapshot, its evaluation."""
+        return answer(models.get(caller(), path.id))
+
+    @api.post("/models/<id>/promote", responses={200: ModelOut})
+    @needs(Role.ADMIN)
+    def promote_model(path: ModelPath) -> Answer:
+        """Let a model serve, from the next request on."""
+        return answer(models.promote(caller(), path.id))
+
+    @api.post("/models/rollback", responses={200: ModelOut})
+    @needs(Role.ADMIN)
+    def rollback_model() -> Answer:
+        """Let the model serve that served before."""
+        return answer(models.rollback(caller()))
+
+    return api

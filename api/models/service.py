@@ -1,0 +1,223 @@
+"""The registry: which models there are, which one serves, and the loaded ones."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.access.service import Caller, Role
+from api.audit.service import Audit
+from api.ground.clock import now
+from api.ground.ground import Ground
+from api.ground.ids import new_id
+from api.models.schemas import ModelOut
+from api.models.tables import ModelRow, PromotionRow
+from api.problems import Conflict, NotFound, NotReady
+
+if TYPE_CHECKING:
+    from clinical_mm.predictor import Predictor
+
+LOADED = 3
+"""Models kept in memory: the serving one, its predecessor, and one that is being compared."""
+
+
+class Models:
+    """Registers, promotes, rolls back, loads."""
+
+    def __init__(self, ground: Ground, audit: Audit) -> None:
+        self._ground = ground
+        self._audit = audit
+        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def register(self, caller: Caller, run_id: str | None, bundle: Path, config: str) -> ModelOut:
+        """Take a bundle into the registry; a second call for the same run gives the model of the first.
+
+        The project's first model serves at once; later ones are held for a person.
+        """
+        from clinical_mm.bundle import refuse_pickles, weights_sha256
+
+        known = self._of_run(caller, run_id)
+        if known is not None:
+            return known
+        refuse_pickles(bundle)
+        model_id = new_id("model") if run_id is None else f"model_{run_id.partition('_')[2]}"
+        folder = self.bundle_folder(model_id)
+        if not folder.exists():
+            _place(bundle, folder)
+        card = _card(folder)
+        row = ModelRow(
+            id=model_id,
+            project_id=caller.project_id,
+            run_id=run_id,
+            config=config,
+            created_at=now(),
+            snapshot_sha256=card["data"]["snapshot_sha256"],
+            weights_sha256=weights_sha256(folder),
+            metrics=card["metrics"],
+            card=card,
+        )
+        with self._ground.database.transaction() as session:
+            serving = self._newest(session, caller.project_id)
+            session.add(row)
+            session.flush()
+            self._audit.record(session, caller, "model.register", "model", model_id, config=config)
+            if serving is None:
+                self._promotion(session, caller, model_id, None, "first")
+            return self._out(row, model_id if serving is None else serving.model_id)
+
+    def list(self, caller: Caller) -> list[ModelOut]:
+        """The project's models, newest first."""
+        query = select(ModelRow).where(ModelRow.project_id == caller.project_id).order_by(ModelRow.id.desc())
+        with self._ground.database.reading() as session:
+            serving = self._serving_id(session, caller.project_id)
+            return [self._out(row, serving) for row in session.scalars(query)]
+
+    def get(self, caller: Caller, model_id: str) -> ModelOut:
+        """One model; raises NotFound, for another project's too."""
+        with self._ground.database.reading() as session:
+            row = self._row(session, caller.project_id, model_id)
+            return self._out(row, self._serving_id(session, caller.project_id))
+
+    def serving(self, project_id: str) -> ModelOut | None:
+        """The model that answers, looked up at each call: several processes agree, and a change needs no restart."""
+        with self._ground.database.reading() as session:
+            model_id = self._serving_id(session, project_id)
+            return None if model_id is None else self._out(self._row(session, project_id, model_id), model_id)
+
+    def serving_id(self, project_id: str) -> str:
+        """The id of the model that answers; raises NotReady where none does."""
+        with self._ground.database.reading() as session:
+            model_id = self._serving_id(session, project_id)
+        if model_id is None:
+            raise NotReady("no model serves this project yet: train one with POST /v1/training-runs")
+        return model_id
+
+    def promote(self, caller: Caller, model_id: str) -> ModelOut:
+        """Let a model serve from now on; raises NotFound."""
+        caller.require(Role.ADMIN)
+        with self._ground.database.transaction() as session:
+            row = self._row(session, caller.project_id, model_id)
+            serving = self._serving_id(session, caller.project_id)
+            if serving != model_id:
+                self._promotion(session, caller, model_id, serving, "promote")
+            return self._out(row, model_id)
+
+    def rollback(self, caller: Caller) -> ModelOut:
+        """Let the model serve that served before; again goes further back. Raises Conflict where there is none."""
+        caller.require(Role.ADMIN)
+        with self._ground.database.transaction() as session:
+            newest = self._newest(session, caller.project_id)
+            before = None if newest is None else self._before(session, caller.project_id, newest.model_id)
+            if newest is None or before is None:
+                raise Conflict("there is no earlier model to go back to")
+            self._promotion(session, caller, before, newest.model_id, "rollback")
+            return self._out(self._row(session, caller.project_id, before), before)
+
+    def bundle_folder(self, model_id: str) -> Path:
+        """Where a model's bundle lies."""
+        return self._ground.settings.models_folder / model_id
+
+    def predictor(self, model_id: str) -> Predictor:
+        """The loaded model; the least recently used is let go. Raises InvalidBundle."""
+        from clinical_mm.predictor import load_model
+
+        with self._lock:  # two requests must not load the same model twice
+            if model_id not in self._loaded:
+                self._loaded[model_id] = load_model(self.bundle_folder(model_id), self._ground.settings.device)
+            self._loaded.move_to_end(model_id)
+            while len(self._loaded) > LOADED:
+                self._loaded.popitem(last=False)
+            return self._loaded[model_id]
+
+    def _promotion(self, session: Session, caller: Caller, model_id: str, previous: str | None, kind: str) -> None:
+        session.add(
+            PromotionRow(
+                project_id=caller.project_id,
+                model_id=model_id,
+                previous_model_id=previous,
+                kind=kind,
+                actor=f"{caller.name} ({caller.key_id})"[:160],
+                at=now(),
+            )
+        )
+        self._audit.record(session, caller, f"model.{kind}", "model", model_id, previous=previous)
+
+    def _before(self, session: Session, project_id: str, current: str) -> str | None:
+        """What served before ``current`` came to serve by promotion: rolling back twice goes back two models."""
+        query = (
+            select(PromotionRow.previous_model_id)
+            .where(PromotionRow.project_id == project_id, PromotionRow.model_id == current)
+            .where(PromotionRow.kind != "rollback")
+            .order_by(PromotionRow.id.desc())
+            .limit(1)
+        )
+        found: str | None = session.scalar(query)
+        return found
+
+    def _newest(self, session: Session, project_id: str) -> PromotionRow | None:
+        query = select(PromotionRow).where(PromotionRow.project_id == project_id).order_by(PromotionRow.id.desc())
+        return session.scalars(query.limit(1)).first()
+
+    def _serving_id(self, session: Session, project_id: str) -> str | None:
+        newest = self._newest(session, project_id)
+        return None if newest is None else newest.model_id
+
+    def _row(self, session: Session, project_id: str, model_id: str) -> ModelRow:
+        row = session.get(ModelRow, model_id)
+        if row is None or row.project_id != project_id:
+            raise NotFound(f"no model {model_id!r} in this project")
+        return row
+
+    def _of_run(self, caller: Caller, run_id: str | None) -> ModelOut | None:
+        if run_id is None:
+            return None
+        with self._ground.database.reading() as session:
+            row = session.scalar(select(ModelRow).where(ModelRow.run_id == run_id))
+            return None if row is None else self._out(row, self._serving_id(session, caller.project_id))
+
+    @staticmethod
+    def _out(row: ModelRow, serving: str | None) -> ModelOut:
+        return ModelOut(
+            id=row.id,
+            config=row.config,
+            serving=row.id == serving,
+            headline=_headline(row.metrics),
+            created_at=row.created_at,
+            run_id=row.run_id,
+            snapshot_sha256=row.snapshot_sha256,
+            weights_sha256=row.weights_sha256,
+            diagnoses=row.card.get("diagnoses", []),
+            metrics=row.metrics,
+            card=row.card,
+        )
+
+
+def _headline(metrics: dict[str, Any]) -> str:
+    for part in ("test", "validation"):
+        auroc = (metrics.get(part) or {}).get("macro_auroc") or {}
+        if auroc.get("value") is not None:
+            interval = "" if auroc.get("low") is None else f" [{auroc['low']:.3f}-{auroc['high']:.3f}]"
+            return f"macro AUROC {auroc['value']:.3f}{interval} on {metrics[part]['cases']} {part} cases"
+    return "not evaluated: too few cases"
+
+
+def _place(bundle: Path, folder: Path) -> None:
+    """Copy a bundle beside its place and rename it in: there whole or not at all."""
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(bundle, fresh)
+    fresh.rename(folder)
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    import json
+
+    card: dict[str, Any] = json.loads((folder / "docs/card.json").read_text(encoding="utf-8"))
+    return card

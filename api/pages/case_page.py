@@ -1,0 +1,169 @@
+"""One case on one screen: what it brings, what the model says and why, what reviewers said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.access.guard import caller, needs
+from api.access.service import Caller, Role
+from api.cases.schemas import CaseOut
+from api.explanations.schemas import ExplanationOut
+from api.ground.wire import binary
+from api.pages.case_list import IMMUTABLE, case_filter, kept_filters
+from api.pages.measures import absent_measures, measure_rows
+from api.pages.stacks import stacks
+from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
+from api.pages.words import pieces, strongest_words
+from api.predictions.schemas import PredictionOut
+from api.reviews.schemas import ReviewIn
+from api.services import Services
+
+SAID_OTHERWISE = frozenset({"image-missing", "note-missing", "vitals-missing"})
+"""Warnings that the sentence on what is absent tells already."""
+
+
+def add(pages: Blueprint, services: Services) -> None:
+    """Add these routes."""
+
+    def back_to(case_id: str, target: str | None = None) -> AnyResponse:
+        return redirect(url_for("pages.case", case_id=case_id, target=target, **kept_filters()), 303)
+
+    @pages.get("/cases/<case_id>", endpoint="case")
+    @needs(Role.VIEWER)
+    def show(case_id: str) -> str:
+        return render_template("case.html", **case_view(services, caller(), case_id, request.args.get("target")))
+
+    @pages.post("/cases/<case_id>/predict")
+    @needs(Role.CLINICIAN)
+    def predict(case_id: str) -> AnyResponse:
+        services.predictions.create(caller(), case_id)
+        return back_to(case_id)
+
+    @pages.post("/cases/<case_id>/predictions/<prediction_id>/explain")
+    @needs(Role.CLINICIAN)
+    def explain(case_id: str, prediction_id: str) -> AnyResponse:
+        target = request.form.get("target") or None
+        return back_to(case_id, services.explanations.create(caller(), prediction_id, target).target)
+
+    @pages.post("/cases/<case_id>/review")
+    @needs(Role.CLINICIAN)
+    def review(case_id: str) -> AnyResponse:
+        verdict = request.form.get("verdict", "")
+        said = ReviewIn.model_validate(
+            {
+                "prediction": request.form.get("prediction") or None,
+                "verdict": verdict,
+                "diagnoses": request.form.getlist("diagnoses") if verdict == "override" else None,
+                "comment": request.form.get("comment", "").strip() or None,
+            }
+        )
+        services.reviews.create(caller(), case_id, said)
+        return back_to(case_id)
+
+    @pages.get("/explanations/<explanation_id>/images/<int:n>.png")
+    @needs(Role.VIEWER)
+    def heatmap(explanation_id: str, n: int) -> Response:
+        return binary(services.explanations.overlay(caller(), explanation_id, n), "image/png", IMMUTABLE)
+
+
+def case_view(services: Services, who: Caller, case_id: str, target: str | None) -> dict[str, Any]:
+    """Everything the page shows."""
+    case = services.cases.get(who, case_id)
+    predictions = services.predictions.of_case(who, case_id)
+    prediction = predictions[0] if predictions else None
+    explanations = services.explanations.of_prediction(who, prediction.id) if prediction else []
+    target, explanation = _chosen(prediction, explanations, target)
+    kept = kept_filters()
+    following = services.cases.list(who, case_filter(kept, cursor=case_id, limit=1)).items
+    catalogue = services.ground.catalogue
+    return {
+        "case": case,
+        "person": person(case),
+        "when": moment(case.acquired_at or case.created_at),
+        "label": named(catalogue, case.diagnoses),
+        "catalogue": catalogue,
+        "kept": kept,
+        "next_link": url_for("pages.case", case_id=following[0].id, **kept) if following else None,
+        "back_link": url_for("pages.case_list", **kept),
+        "serving": services.models.serving(who.project_id) is not None,
+        "stacks": _stacks(case, explanation),
+        "target": target,
+        "target_display": named(catalogue, [target]) if target else "",
+        "explanation": explanation,
+        **_evidence(services, case, explanation),
+        **_answer(services, prediction, explanation),
+        "history": [
+            {
+                "verdict": r.verdict,
+                "named": named(catalogue, r.diagnoses),
+                "comment": r.comment,
+                "reviewer": r.reviewer,
+                "when": moment(r.created_at),
+            }
+            for r in services.reviews.history(who, case_id)
+        ],
+    }
+
+
+def _chosen(
+    prediction: PredictionOut | None, explanations: list[ExplanationOut], target: str | None
+) -> tuple[str | None, ExplanationOut | None]:
+    """Which diagnosis the page speaks of, and the newest explanation of it."""
+    if prediction is None:
+        return None, None
+    known = [d.code for d in prediction.diagnoses]
+    by_target = {e.target: e for e in reversed(explanations)}
+    if target not in known:
+        target = known[0] if known[0] in by_target or not explanations else explanations[0].target
+    return target, by_target.get(str(target))
+
+
+def _stacks(case: CaseOut, explanation: ExplanationOut | None) -> list[dict[str, Any]]:
+    heatmaps = {}
+    if explanation is not None:
+        for n, image in enumerate(explanation.images):
+            address = url_for("pages.heatmap", explanation_id=explanation.id, n=n)
+            heatmaps[image.file, image.frame] = address
+    return stacks(
+        case.files,
+        lambda file, frame: url_for("pages.raw", case_id=case.id, n=file, frame=frame),
+        heatmaps,
+    )
+
+
+def _evidence(services: Services, case: CaseOut, explanation: ExplanationOut | None) -> dict[str, Any]:
+    words = pieces(case.note or "", explanation.text if explanation else ())
+    attributions = {v.name: v.attribution for v in explanation.vitals} if explanation else {}
+    return {
+        "words": words,
+        "strongest": strongest_words(words),
+        "measures": measure_rows(services.ground.catalogue, case.vitals, attributions),
+        "unmeasured": absent_measures(services.ground.catalogue, case.vitals),
+    }
+
+
+def _answer(services: Services, prediction: PredictionOut | None, explanation: ExplanationOut | None) -> dict[str, Any]:
+    if prediction is None:
+        return {"prediction": None}
+    contributions = {m.name: m.contribution for m in explanation.modalities} if explanation else {}
+    strongest = max((abs(c) for c in contributions.values()), default=0.0) or 1.0
+    return {
+        "prediction": prediction,
+        "absent": what_is_absent({m.name: m.present for m in prediction.modalities}),
+        "warnings": [w for w in prediction.warnings if w.code not in SAID_OTHERWISE],
+        "shares": [
+            {
+                "display": MODALITIES.get(m.name, m.name).capitalize(),
+                "present": m.present,
+                "weight": m.weight,
+                "contribution": contributions.get(m.name),
+                "length": 100 * abs(contributions.get(m.name) or 0.0) / strongest,
+            }
+            for m in prediction.modalities
+        ],
+        "confirmed": named(services.ground.catalogue, services.reviews.confirmed(prediction)),
+        "answered": f"Model {prediction.model}, {moment(prediction.created_at)}",
+    }

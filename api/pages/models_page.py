@@ -1,0 +1,37 @@
+"""The registry as a page: what each model is worth, which one serves, promote and roll back."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.services import Services
+
+
+def add(pages: Blueprint, services: Services) -> None:
+    """Add these routes."""
+
+    @pages.get("/models", endpoint="models")
+    @needs(Role.VIEWER)
+    def show() -> str:
+        return render_template("models.html", models=services.models.list(caller()))
+
+    @pages.get("/models/<model_id>", endpoint="model")
+    @needs(Role.VIEWER)
+    def card(model_id: str) -> str:
+        names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
+        return render_template("model.html", model=services.models.get(caller(), model_id), names=names)
+
+    @pages.post("/models/<model_id>/promote")
+    @needs(Role.ADMIN)
+    def promote(model_id: str) -> AnyResponse:
+        services.models.promote(caller(), model_id)
+        return redirect(url_for("pages.models"), 303)
+
+    @pages.post("/models/rollback")
+    @needs(Role.ADMIN)
+    def roll_back() -> AnyResponse:
+        services.models.rollback(caller())
+        return redirect(url_for("pages.models"), 303)

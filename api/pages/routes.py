@@ -1,0 +1,113 @@
+"""The pages as one blueprint: who is signed in, CSRF, security headers, errors a person can read."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from markupsafe import Markup
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.access.service import Caller, Role
+from api.pages import case_list, case_page, models_page, sign_in, training_page
+from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
+from api.pages.wording import moment
+from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
+from api.services import Services
+from clinical_mm.errors import ClinicalMMError
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def blueprint(services: Services) -> Blueprint:
+    """The pages over the services."""
+    pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
+    sessions = sessions_of(services.ground.settings.workspace.resolve())
+    pages.add_app_template_filter(moment, "moment")
+    pages.context_processor(lambda: _shared_by_all_pages(sessions))
+    pages.before_request(lambda: _check_csrf(sessions))
+    pages.after_request(lambda response: _finish(sessions, response))
+    pages.register_error_handler(Unauthenticated, _to_sign_in)
+    pages.register_error_handler(ServiceError, _service_problem)
+    pages.register_error_handler(ClinicalMMError, _core_problem)
+    pages.register_error_handler(ValidationError, _invalid)
+    pages.register_error_handler(HTTPException, _http_problem)
+    sign_in.add(pages, services, sessions)
+    for room in (case_list, case_page, training_page, models_page):
+        room.add(pages, services)
+    return pages
+
+
+def _check_csrf(sessions: Sessions) -> None:
+    if request.method not in SAFE_METHODS:
+        sessions.check_csrf(request, visit_of_request(sessions))
+
+
+def _finish(sessions: Sessions, response: Response) -> Response:
+    response.headers.update(HEADERS)
+    if request.endpoint == "pages.static":
+        return response
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    if response.mimetype == "text/html" or "visit_changed" in g:
+        sessions.remember(response, visit_of_request(sessions), secure=request.is_secure)
+    return response
+
+
+def _shared_by_all_pages(sessions: Sessions) -> dict[str, Any]:
+    token = sessions.csrf_token(visit_of_request(sessions))
+    caller: Caller | None = g.get("caller")
+    return {
+        "caller": caller,
+        "signed_in": visit_of_request(sessions).key_id is not None,
+        "csrf_token": token,
+        "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token),
+        "may": {str(role): caller is not None and caller.role.includes(role) for role in Role},
+        "here": (request.endpoint or "").removeprefix("pages."),
+    }
+
+
+def _to_sign_in(_error: Unauthenticated) -> AnyResponse | tuple[str, int]:
+    g.pop("caller", None)
+    wanted = quote(request.full_path.rstrip("?")) if request.method in SAFE_METHODS else ""
+    address = url_for("pages.sign_in") + (f"?next={wanted}" if wanted not in {"", "/"} else "")
+    if "HX-Request" in request.headers:
+        return Response(status=401, headers={"HX-Redirect": address})
+    return redirect(address, 303)
+
+
+def _page(status: int, title: str, detail: str, errors: Any = ()) -> tuple[str, int]:
+    return render_template("problem.html", title=title, detail=detail, errors=errors), status
+
+
+def _service_problem(error: ServiceError) -> tuple[str, int]:
+    return _page(error.status, error.status.phrase, error.detail, error.errors)
+
+
+def _core_problem(error: ClinicalMMError) -> tuple[str, int]:
+    status = next((CORE_STATUS[c] for c in type(error).__mro__ if c in CORE_STATUS), 400)
+    return _page(int(status), "That did not work", str(error))
+
+
+def _invalid(error: ValidationError) -> tuple[str, int]:
+    told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+    return _service_problem(Invalid(told))
+
+
+def _http_problem(error: HTTPException) -> tuple[str, int]:
+    return _page(error.code or 500, error.name, error.description or "")

@@ -1,0 +1,82 @@
+"""Start a training run, watch it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.pages.wording import moment
+from api.services import Services
+from api.training.schemas import TrainingRunIn, TrainingRunOut
+from clinical_mm.config import ModelConfig
+from clinical_mm.configs import config_folder
+
+GOING = frozenset({"queued", "running"})
+
+
+def add(pages: Blueprint, services: Services) -> None:
+    """Add these routes."""
+
+    def runs() -> dict[str, Any]:
+        shown = [_row(run) for run in services.training.list(caller())]
+        return {"runs": shown, "active": any(run["going"] for run in shown)}
+
+    @pages.get("/training", endpoint="training")
+    @needs(Role.VIEWER)
+    def show() -> str:
+        return render_template("training.html", configs=known_configs(), **runs())
+
+    @pages.get("/training/runs", endpoint="training_runs")
+    @needs(Role.VIEWER)
+    def watch() -> str:
+        return render_template("training_runs.html", **runs())
+
+    @pages.post("/training", endpoint="start_training")
+    @needs(Role.TRAINER)
+    def start() -> AnyResponse:
+        services.training.start(caller(), TrainingRunIn(config=request.form.get("config", "")))
+        return redirect(url_for("pages.training"), 303)
+
+    @pages.post("/training/<run_id>/cancel", endpoint="cancel_training")
+    @needs(Role.TRAINER)
+    def cancel(run_id: str) -> AnyResponse:
+        services.training.cancel(caller(), run_id)
+        return redirect(url_for("pages.training"), 303)
+
+
+def known_configs() -> list[dict[str, str]]:
+    """Name and description of each configuration that comes along, the default one first."""
+    paths = sorted((config_folder() / "models").glob("*.yaml"), key=lambda p: (p.stem != "default", p.stem))
+    return [{"name": path.stem, "description": ModelConfig.load(path).description} for path in paths]
+
+
+def _row(run: TrainingRunOut) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "config": run.config,
+        "state": run.state,
+        "going": run.state in GOING,
+        "fraction": run.progress.fraction if run.progress else 0.0,
+        "told": _told(run),
+        "error": run.error,
+        "model_id": run.model,
+        "created_by": run.created_by,
+        "when": moment(run.started_at or run.created_at),
+    }
+
+
+def _told(run: TrainingRunOut) -> str:
+    progress = run.progress
+    if run.state == "queued" or progress is None:
+        return "waiting for a worker" if run.state == "queued" else ""
+    parts = [progress.stage] if run.state in GOING else []
+    if progress.epoch:
+        parts.append(f"epoch {progress.epoch} of {progress.epochs}")
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in progress.metrics.items()]
+    if run.state in GOING and progress.eta_s is not None:
+        parts.append(f"about {max(1, round(progress.eta_s / 60))} min left" if progress.eta_s >= 60 else "under a minute left")
+    return ", ".join(parts)

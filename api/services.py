@@ -1,0 +1,59 @@
+"""Every service, built once from the settings: the routes, the pages and the command line all call these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.access.service import Access
+from api.audit.service import Audit
+from api.cases.files import Files
+from api.cases.service import Cases
+from api.explanations.service import Explanations
+from api.ground.ground import Ground
+from api.models.service import Models
+from api.predictions.service import Predictions
+from api.reviews.service import Reviews
+from api.settings import Settings
+from api.training.service import Training
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the product does, a room each."""
+
+    ground: Ground
+    access: Access
+    audit: Audit
+    cases: Cases
+    files: Files
+    models: Models
+    predictions: Predictions
+    explanations: Explanations
+    reviews: Reviews
+    training: Training
+
+    def close(self) -> None:
+        """Stop threads and give back connections."""
+        self.predictions.close()
+        self.ground.close()
+
+
+def build(settings: Settings) -> Services:
+    """The services over the ground that the settings describe; the one place that says who needs whom."""
+    ground = Ground.of(settings)
+    access, audit = Access(ground.database), Audit(ground.database)
+    cases = Cases(ground, audit)
+    models = Models(ground, audit)
+    predictions = Predictions(ground, audit, cases, models)
+    return Services(
+        ground=ground,
+        access=access,
+        audit=audit,
+        cases=cases,
+        files=Files(ground, cases),
+        models=models,
+        predictions=predictions,
+        explanations=Explanations(ground, audit, cases, models, predictions),
+        reviews=Reviews(ground, audit, cases, predictions),
+        training=Training(ground, audit, cases, models),
+    )
