@@ -78,5 +78,7 @@ def _told(run: TrainingRunOut) -> str:
         parts.append(f"epoch {progress.epoch} of {progress.epochs}")
     parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in progress.metrics.items()]
     if run.state in GOING and progress.eta_s is not None:
-        parts.append(f"about {max(1, round(progress.eta_s / 60))} min left" if progress.eta_s >= 60 else "under a minute left")
+        parts.append(
+            f"about {max(1, round(progress.eta_s / 60))} min left" if progress.eta_s >= 60 else "under a minute left"
+        )
     return ", ".join(parts)
