@@ -7,7 +7,7 @@ revision = "0001"
 down_revision = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - a statement a table and index
     op.create_table(
         "projects",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -190,18 +190,21 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("prediction_id", sa.String(length=40), nullable=False),
+        sa.Column("case_id", sa.String(length=40), nullable=False),
         sa.Column("target", sa.String(length=64), nullable=False),
         sa.Column("method", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=160), nullable=False),
         sa.Column("result", sa.JSON(), nullable=False),
         sa.Column("image_blobs", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_explanations_case_id_cases", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["prediction_id"], ["predictions.id"], name="fk_explanations_prediction_id_predictions", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_explanations_project_id_projects"),
         sa.PrimaryKeyConstraint("id", name="pk_explanations"),
     )
+    op.create_index("ix_explanations_case_id", "explanations", ["case_id"])
     op.create_index("ix_explanations_prediction_id", "explanations", ["prediction_id"])
     op.create_index("ix_explanations_project_id", "explanations", ["project_id"])
 
