@@ -23,6 +23,7 @@ from werkzeug.serving import make_server
 from api.access.service import Role
 from api.ground.migrate import upgrade
 from api.settings import Settings
+from tests.api.stored import Stored
 
 
 class BareSettings(Settings):
@@ -119,6 +120,12 @@ def services(settings: Settings) -> Iterator[Any]:
     built = build(settings)
     yield built
     built.close()
+
+
+@pytest.fixture
+def stored(services: Any, settings: Settings) -> Stored:
+    """What lies in the database and the blob folder."""
+    return Stored(services.ground.database, settings.workspace.resolve() / "blobs")
 
 
 @pytest.fixture
