@@ -76,7 +76,7 @@ def case_filter(kept: dict[str, str], *, cursor: str | None, limit: int) -> Case
 
 
 def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str, str]) -> list[dict[str, Any]]:
-    latest = services.predictions.latest(who, [case.id for case in cases])
+    latest = services.predictions.newest(who, [case.id for case in cases])
     return [
         {
             "case": case,
@@ -84,6 +84,7 @@ def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str,
             "person": person(case),
             "has": has(case),
             "top": latest[case.id].diagnoses[0] if case.id in latest else None,
+            "labeller": (case.labelled_by or "").rpartition(" (")[0],
             "label": named(services.ground.catalogue, case.diagnoses),
             "when": moment(case.acquired_at or case.created_at),
         }

@@ -19,6 +19,7 @@ from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
 from api.pages.words import pieces, strongest_words
 from api.predictions.schemas import PredictionOut
 from api.reviews.schemas import ReviewIn
+from api.reviews.service import probable
 from api.services import Services
 
 SAID_OTHERWISE = frozenset({"image-missing", "note-missing", "vitals-missing"})
@@ -66,7 +67,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/explanations/<explanation_id>/images/<int:n>.png")
     @needs(Role.VIEWER)
     def heatmap(explanation_id: str, n: int) -> Response:
-        return binary(services.explanations.overlay(caller(), explanation_id, n), "image/png", IMMUTABLE)
+        return binary(services.explanations.image(caller(), explanation_id, n, overlay_only=True), "image/png", IMMUTABLE)
 
 
 def case_view(services: Services, who: Caller, case_id: str, target: str | None) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
         "target": target,
         "target_display": named(catalogue, [target]) if target else "",
         "explanation": explanation,
+        "outdated": prediction is not None and prediction.case_version != case.version,
         **_evidence(services, case, explanation),
         **_answer(services, prediction, explanation),
         "history": [
@@ -164,6 +166,6 @@ def _answer(services: Services, prediction: PredictionOut | None, explanation: E
             }
             for m in prediction.modalities
         ],
-        "confirmed": named(services.ground.catalogue, services.reviews.confirmed(prediction)),
+        "confirmed": named(services.ground.catalogue, probable(prediction.model_dump())),
         "answered": f"Model {prediction.model}, {moment(prediction.created_at)}",
     }

@@ -20,6 +20,14 @@ from api.services import Services
 from clinical_mm.errors import ClinicalMMError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SECTIONS = {
+    "pages.case_list": "case_list",
+    "pages.case": "case_list",
+    "pages.training": "training",
+    "pages.models": "models",
+    "pages.model": "models",
+}
+"""Which entry of the navigation a page belongs to."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -78,7 +86,7 @@ def _shared_by_all_pages(sessions: Sessions) -> dict[str, Any]:
         "csrf_token": token,
         "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token),
         "may": {str(role): caller is not None and caller.role.includes(role) for role in Role},
-        "here": (request.endpoint or "").removeprefix("pages."),
+        "here": SECTIONS.get(request.endpoint or ""),
     }
 
 

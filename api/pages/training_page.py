@@ -12,8 +12,8 @@ from api.access.service import Role
 from api.pages.wording import moment
 from api.services import Services
 from api.training.schemas import TrainingRunIn, TrainingRunOut
-from clinical_mm.config import ModelConfig
-from clinical_mm.configs import config_folder
+from clinical_mm.config import ModelConfig, known_configs
+from clinical_mm.errors import InvalidConfig
 
 GOING = frozenset({"queued", "running"})
 
@@ -28,7 +28,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/training", endpoint="training")
     @needs(Role.VIEWER)
     def show() -> str:
-        return render_template("training.html", configs=known_configs(), **runs())
+        return render_template("training.html", configs=choices(), **runs())
 
     @pages.get("/training/runs", endpoint="training_runs")
     @needs(Role.VIEWER)
@@ -38,7 +38,10 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.post("/training", endpoint="start_training")
     @needs(Role.TRAINER)
     def start() -> AnyResponse:
-        services.training.start(caller(), TrainingRunIn(config=request.form.get("config", "")))
+        config = request.form.get("config", "")
+        if config not in known_configs():
+            raise InvalidConfig(f"no configuration {config!r}; known: {', '.join(known_configs())}")
+        services.training.start(caller(), TrainingRunIn(config=config))
         return redirect(url_for("pages.training"), 303)
 
     @pages.post("/training/<run_id>/cancel", endpoint="cancel_training")
@@ -48,10 +51,10 @@ def add(pages: Blueprint, services: Services) -> None:
         return redirect(url_for("pages.training"), 303)
 
 
-def known_configs() -> list[dict[str, str]]:
+def choices() -> list[dict[str, str]]:
     """Name and description of each configuration that comes along, the default one first."""
-    paths = sorted((config_folder() / "models").glob("*.yaml"), key=lambda p: (p.stem != "default", p.stem))
-    return [{"name": path.stem, "description": ModelConfig.load(path).description} for path in paths]
+    names = sorted(known_configs(), key=lambda name: (name != "default", name))
+    return [{"name": name, "description": ModelConfig.load(name).description} for name in names]
 
 
 def _row(run: TrainingRunOut) -> dict[str, Any]:
