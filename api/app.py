@@ -25,7 +25,9 @@ from api import health, problems
 from api.access import guard
 from api.access.guard import public
 from api.cases.routes import CASE_BODY
+from api.cases.schemas import CaseIn
 from api.ground.ids import new_id
+from api.ground.strict import StrictRequest
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
@@ -53,6 +55,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         validation_error_callback=_refuse,
     )
     app.openapi_version = "3.1.1"
+    app.request_class = StrictRequest
     app.config["MAX_CONTENT_LENGTH"] = services.ground.settings.max_upload_mb * 2**20
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
     app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
@@ -111,12 +114,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {"description": "a problem (RFC 9457)", "content": problem}
     schemas = document["components"]["schemas"]
-    if "CaseDocument" not in schemas:
-        from clinical_mm.importing.case_json import CaseDocument
-
-        own = CaseDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(own.pop("$defs", {}))
-        schemas["CaseDocument"] = own
+    own = CaseIn.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(own.pop("$defs", {}))
+    schemas[CaseIn.__name__] = own
     return document
 
 
@@ -135,5 +135,3 @@ def _finish(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-

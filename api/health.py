@@ -15,7 +15,7 @@ from clinical_mm.errors import ClinicalMMError
 
 
 def install(app: Flask, services: Services) -> None:
-    """Add the routes and measure every request. Labels are routes, never paths: an id in a label would leak and grow."""
+    """Add the routes and measure every request; labels are routes, never paths: an id in one would leak and grow."""
     registry = CollectorRegistry()
     latency = Histogram(
         "clinical_mm_request_seconds", "Time to answer", ["method", "route", "status"], registry=registry

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ValidationError
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from api.access.guard import caller, needs
 from api.access.service import Role
@@ -26,6 +25,7 @@ from api.cases.schemas import (
     Upload,
 )
 from api.cases.service import Cases
+from api.ground.strict import parse_json
 from api.ground.wire import SECURITY, Answer, answer, binary, nothing
 from api.problems import Invalid, PointedError, pointed
 
@@ -51,7 +51,7 @@ CASE_BODY: dict[str, Any] = {
 IMMUTABLE = {"Cache-Control": "private, max-age=86400"}
 
 
-def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901 - a list of small routes
+def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR0915 - a list of small routes
     """The routes over the case services."""
     api = APIBlueprint("cases", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
@@ -146,17 +146,9 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
 
 def _parse(text: bytes) -> CaseIn:
     try:
-        data = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the case is not JSON: {error}") from error
-    try:
-        return CaseIn.model_validate(data)
+        return CaseIn.model_validate(parse_json(text))
     except ValidationError as error:
         raise Invalid("the case does not fit its schema", errors=pointed(error)) from error
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _if_match() -> int | None:

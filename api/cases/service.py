@@ -1,4 +1,4 @@
-"""Submit, read, change and erase cases. Every file is decoded before anything is stored; then blobs, then one transaction."""
+"""Submit, read, change and erase cases: every file is decoded first, then blobs are stored, then one transaction."""
 
 from __future__ import annotations
 

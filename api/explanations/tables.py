@@ -19,6 +19,7 @@ class ExplanationRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     prediction_id: Mapped[str] = mapped_column(ForeignKey("predictions.id", ondelete="CASCADE"), index=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), index=True)
     target: Mapped[str] = mapped_column(String(64))
     method: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]

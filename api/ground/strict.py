@@ -18,7 +18,7 @@ _JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 class StrictRequest(Request):
     """A request whose JSON is checked before any schema sees it. No body at all is an empty object."""
 
-    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002 - Flask's
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """The body's JSON; never silent about what is wrong with it."""
         return self._document
 

@@ -67,7 +67,9 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/explanations/<explanation_id>/images/<int:n>.png")
     @needs(Role.VIEWER)
     def heatmap(explanation_id: str, n: int) -> Response:
-        return binary(services.explanations.image(caller(), explanation_id, n, overlay_only=True), "image/png", IMMUTABLE)
+        return binary(
+            services.explanations.image(caller(), explanation_id, n, overlay_only=True), "image/png", IMMUTABLE
+        )
 
 
 def case_view(services: Services, who: Caller, case_id: str, target: str | None) -> dict[str, Any]:

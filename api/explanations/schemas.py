@@ -1,0 +1,94 @@
+"""Explanations as they go over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ExplanationIn(BaseModel):
+    """What to explain, and how; absent = the most probable diagnosis, by integrated gradients."""
+
+    model_config = ConfigDict(extra="forbid")
+    target: Annotated[str | None, Field(max_length=64)] = None
+    methods: Annotated[list[Annotated[str, Field(max_length=64)]] | None, Field(min_length=1, max_length=1)] = None
+
+
+class ContributionOut(BaseModel):
+    """What a modality adds, on the scale of the explanation."""
+
+    name: str
+    contribution: float
+
+
+class SpanOut(BaseModel):
+    """Attribution of the characters [start, end) of the note."""
+
+    start: int
+    end: int
+    text: str
+    attribution: float
+
+
+class VitalOut(BaseModel):
+    """Attribution of one vital, its value in the catalogue's unit."""
+
+    name: str
+    value: float
+    unit: str
+    attribution: float
+
+
+class HeatMapOut(BaseModel):
+    """Where the heat map of one frame is, and its peak (x, y) in stored pixels."""
+
+    file: int
+    frame: int
+    heatmap: str
+    peak: tuple[int, int]
+
+
+class ExplanationOut(BaseModel):
+    """An additive account: contributions sum to value minus baseline_value, up to the completeness error."""
+
+    id: str
+    prediction_id: str
+    case_id: str
+    target: str
+    method: str
+    scale: str
+    baseline_value: float
+    value: float
+    completeness_error: float
+    modalities: list[ContributionOut]
+    text: list[SpanOut]
+    vitals: list[VitalOut]
+    images: list[HeatMapOut]
+    created_at: datetime
+
+
+class ExplanationList(BaseModel):
+    """Explanations, newest first."""
+
+    items: list[ExplanationOut]
+
+
+class ExplanationPath(BaseModel):
+    """Which explanation."""
+
+    id: Annotated[str, Field(max_length=80)]
+
+
+class HeatMapPath(ExplanationPath):
+    """Which heat map of it."""
+
+    n: Annotated[int, Field(ge=0)]
+
+
+class HeatMapQuery(BaseModel):
+    """The heat map over the preview, or alone with transparency."""
+
+    model_config = ConfigDict(extra="forbid")
+    overlay: Literal["only"] | None = None

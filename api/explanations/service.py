@@ -1,0 +1,170 @@
+"""Explain a stored prediction with the model that made it, and keep the account."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.access.service import Caller, Role
+from api.audit.service import Audit
+from api.cases.service import Cases
+from api.cases.tables import BlobUseRow
+from api.explanations.schemas import ExplanationOut
+from api.explanations.tables import ExplanationRow
+from api.ground.clock import now
+from api.ground.ground import Ground
+from api.ground.ids import new_id
+from api.models.service import Models
+from api.predictions.service import Predictions
+from api.problems import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from clinical_mm.answers import Explanation
+    from clinical_mm.case import Case
+
+LONGEST_SIDE = 1024
+DEFAULT_METHOD = "integrated_gradients"
+
+
+class Explanations:
+    """Explanations of each project."""
+
+    def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models, predictions: Predictions) -> None:
+        self._ground, self._audit, self._cases = ground, audit, cases
+        self._models, self._predictions = models, predictions
+
+    def create(
+        self, caller: Caller, prediction_id: str, target: str | None = None, methods: list[str] | None = None
+    ) -> ExplanationOut:
+        """Explain one target of a prediction; the same question again gives the stored answer.
+
+        Raises:
+            NotFound: no such prediction in the project.
+            Conflict: the case has changed since the prediction.
+            UnknownCode, InvalidConfig: the model has no such diagnosis; there is no such method.
+        """
+        caller.require(Role.CLINICIAN)
+        with self._ground.database.reading() as session:
+            prediction = self._predictions.row(session, caller.project_id, prediction_id)
+            row = self._cases.row(session, caller.project_id, prediction.case_id)
+            case, changed = self._cases.core(row), prediction.case_version != row.version
+        target = target or str(prediction.result["diagnoses"][0]["code"])
+        method = (methods or [DEFAULT_METHOD])[0]
+        known = self._known(prediction_id, target, method)
+        if known is not None:
+            return known
+        if changed:
+            raise Conflict("the case has changed since this prediction: predict again, then explain that")
+        answer = self._models.predictor(prediction.model_id).explain(case, target, method)
+        return self._store(caller, prediction_id, case, answer)
+
+    def get(self, caller: Caller, explanation_id: str) -> ExplanationOut:
+        """One explanation; raises NotFound."""
+        with self._ground.database.reading() as session:
+            return _out(self._row(session, caller, explanation_id))
+
+    def of_prediction(self, caller: Caller, prediction_id: str) -> list[ExplanationOut]:
+        """A prediction's explanations, newest first; raises NotFound."""
+        query = select(ExplanationRow).where(ExplanationRow.prediction_id == prediction_id)
+        with self._ground.database.reading() as session:
+            self._predictions.row(session, caller.project_id, prediction_id)
+            return [_out(row) for row in session.scalars(query.order_by(ExplanationRow.id.desc()))]
+
+    def image(self, caller: Caller, explanation_id: str, position: int, *, overlay_only: bool) -> bytes:
+        """The PNG of a heat map: over the preview of its frame, or alone with transparency. Raises NotFound."""
+        with self._ground.database.reading() as session:
+            row = self._row(session, caller, explanation_id)
+            if not 0 <= position < len(row.image_blobs):
+                raise NotFound(f"explanation {explanation_id} has {len(row.image_blobs)} pictures, no {position}")
+            case = self._cases.core(self._cases.row(session, caller.project_id, row.case_id))
+        overlay = self._ground.blobs.get(row.image_blobs[position])
+        if overlay_only:
+            return overlay
+        where = row.result["images"][position]
+        return _composed(case.images[where["file"]].read(), where["frame"], overlay)
+
+    def _store(self, caller: Caller, prediction_id: str, case: Case, answer: Explanation) -> ExplanationOut:
+        pictures = [_overlay(case, heat.file, heat.values) for heat in answer.images]
+        with self._ground.blobs.writing():
+            digests = [self._ground.blobs.put(png) for png in pictures]
+            row = ExplanationRow(
+                id=new_id("explanation"),
+                project_id=caller.project_id,
+                prediction_id=prediction_id,
+                case_id=case.id,
+                target=answer.target,
+                method=answer.method,
+                created_at=now(),
+                created_by=f"{caller.name} ({caller.key_id})"[:160],
+                result=answer.to_json(),
+                image_blobs=digests,
+            )
+            with self._ground.database.transaction() as session:
+                self._cases.row(session, caller.project_id, case.id)  # erased meanwhile: 404, nothing stored
+                session.add(row)
+                for digest in set(digests):
+                    session.merge(BlobUseRow(case_id=case.id, sha256=digest))
+                self._audit.record(
+                    session, caller, "explanation.create", "explanation", row.id, prediction=prediction_id
+                )
+        return _out(row)
+
+    def _known(self, prediction_id: str, target: str, method: str) -> ExplanationOut | None:
+        query = select(ExplanationRow).where(
+            ExplanationRow.prediction_id == prediction_id,
+            ExplanationRow.target == target,
+            ExplanationRow.method == method,
+        )
+        with self._ground.database.reading() as session:
+            row = session.scalars(query).first()
+            return None if row is None else _out(row)
+
+    def _row(self, session: Session, caller: Caller, explanation_id: str) -> ExplanationRow:
+        row = session.get(ExplanationRow, explanation_id)
+        if row is None or row.project_id != caller.project_id:
+            raise NotFound(f"no explanation {explanation_id!r} in this project")
+        return row
+
+
+def _out(row: ExplanationRow) -> ExplanationOut:
+    images = [
+        {**image, "heatmap": f"/v1/explanations/{row.id}/images/{n}.png"}
+        for n, image in enumerate(row.result["images"])
+    ]
+    return ExplanationOut.model_validate(
+        {
+            **row.result,
+            "id": row.id,
+            "prediction_id": row.prediction_id,
+            "case_id": row.case_id,
+            "images": images,
+            "created_at": row.created_at,
+        }
+    )
+
+
+def _overlay(case: Case, file: int, values: object) -> bytes:
+    import numpy as np
+
+    from clinical_mm.pictures import heatmap_png, read_picture
+
+    rows, columns = read_picture(case.images[file].read()).size
+    shrink = min(1.0, LONGEST_SIDE / max(rows, columns))
+    size = {"width": max(1, round(columns * shrink)), "height": max(1, round(rows * shrink))}
+    return heatmap_png(np.asarray(values), **size)
+
+
+def _composed(file: bytes, frame: int, overlay: bytes) -> bytes:
+    from PIL import Image
+
+    from clinical_mm.pictures import preview_png, read_picture
+
+    heat = Image.open(BytesIO(overlay)).convert("RGBA")
+    below = Image.open(BytesIO(preview_png(read_picture(file), frame=frame, size=max(heat.size))))
+    combined = Image.alpha_composite(below.convert("RGBA").resize(heat.size), heat)
+    out = BytesIO()
+    combined.convert("RGB").save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,66 @@
+"""The durable job engine (DBOS): workflows whose finished steps are never run again after a crash.
+
+Only workers launch it. The service leaves a row in a table of its own in the same transaction as the rest of its work,
+and the worker turns rows into workflows by their id: nothing is queued for work that was rolled back, and the web process
+needs no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._serialization import DBOSPortableJSONSerializer
+from sqlalchemy import Engine, create_engine, event
+
+from api.settings import Settings
+
+QUEUE = "training"
+VERSION = "1"
+"""Fixed: a workflow that was begun by an older release is resumed by a newer one."""
+
+
+class Engineered:
+    """The engine of one worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = _engine(settings.jobs_url)
+        config: DBOSConfig = {
+            "name": "clinical-mm",
+            "system_database_engine": self._engine,
+            "executor_id": settings.worker_id,
+            "application_version": VERSION,
+            "serializer": DBOSPortableJSONSerializer(),
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+
+    def launch(self) -> None:
+        """Start; what this worker had begun before it died goes on by itself."""
+        DBOS.launch()
+        self._queue = DBOS.register_queue(QUEUE, worker_concurrency=1)
+
+    def enqueue(self, workflow: Callable[[str], Any], run_id: str) -> None:
+        """Queue a workflow under its run's id; the second time nothing happens."""
+        with SetWorkflowID(run_id):
+            DBOS.enqueue_workflow(QUEUE, workflow, run_id)
+
+    def close(self) -> None:
+        """Stop; what runs is taken up at the next start."""
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _durable)
+    return engine
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

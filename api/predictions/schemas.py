@@ -1,0 +1,73 @@
+"""Predictions as they go over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PredictionIn(BaseModel):
+    """Which model to ask; absent = the one that serves."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: Annotated[str | None, Field(max_length=80)] = None
+
+
+class DiagnosisOut(BaseModel):
+    """A diagnosis and its calibrated probability."""
+
+    code: str
+    display: str
+    probability: float
+
+
+class PredictionSetOut(BaseModel):
+    """Diagnoses that cannot be ruled out: the true ones are among them in a share ``coverage`` of cases."""
+
+    coverage: float
+    codes: list[str]
+
+
+class ModalityOut(BaseModel):
+    """A modality's attention weight; 0 where the case does not have it."""
+
+    name: str
+    present: bool
+    weight: float
+
+
+class WarningOut(BaseModel):
+    """What a reader must know before trusting the answer."""
+
+    code: str
+    detail: str
+
+
+class PredictionOut(BaseModel):
+    """What a model said about a case."""
+
+    id: str
+    case_id: str
+    case_version: int
+    model: str
+    created_at: datetime
+    created_by: str
+    diagnoses: list[DiagnosisOut]
+    prediction_set: PredictionSetOut
+    modalities: list[ModalityOut]
+    warnings: list[WarningOut]
+    abstained: bool
+
+
+class PredictionList(BaseModel):
+    """Predictions, newest first."""
+
+    items: list[PredictionOut]
+
+
+class PredictionPath(BaseModel):
+    """Which prediction."""
+
+    id: Annotated[str, Field(max_length=80)]

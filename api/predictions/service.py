@@ -1,0 +1,123 @@
+"""Ask a model about a stored case, and keep what it said."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.access.service import Caller, Role
+from api.audit.service import Audit
+from api.cases.service import Cases
+from api.ground.clock import now
+from api.ground.ground import Ground
+from api.ground.ids import new_id
+from api.models.service import Models
+from api.predictions.queue import BatchingQueue
+from api.predictions.schemas import PredictionOut
+from api.predictions.tables import PredictionRow
+from api.problems import NotFound
+
+
+class Predictions:
+    """Predictions of each project."""
+
+    def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models) -> None:
+        self._ground, self._audit, self._cases, self._models = ground, audit, cases, models
+        self._queues: dict[str, BatchingQueue] = {}
+        self._lock = threading.Lock()
+
+    def create(self, caller: Caller, case_id: str, model_id: str | None = None) -> PredictionOut:
+        """Predict with the serving model, or a named one.
+
+        Raises:
+            NotFound: no such case or model in the project.
+            NotReady: no model serves yet.
+            TooBusy: the queue is full.
+        """
+        caller.require(Role.CLINICIAN)
+        with self._ground.database.reading() as session:
+            row = self._cases.row(session, caller.project_id, case_id)
+            case, version = self._cases.core(row), row.version
+        if model_id is None:
+            model_id = self._models.serving_id(caller.project_id)
+        else:
+            self._models.get(caller, model_id)
+        answer = self._queue(model_id).predict(case)
+        stored = PredictionRow(
+            id=new_id("prediction"),
+            project_id=caller.project_id,
+            case_id=case_id,
+            case_version=version,
+            model_id=model_id,
+            created_at=now(),
+            created_by=f"{caller.name} ({caller.key_id})"[:160],
+            result=answer.to_json(),
+        )
+        with self._ground.database.transaction() as session:
+            self._cases.row(session, caller.project_id, case_id)  # erased meanwhile: 404, nothing stored
+            session.add(stored)
+            self._audit.record(
+                session, caller, "prediction.create", "prediction", stored.id, case=case_id, model=model_id
+            )
+        return prediction_out(stored)
+
+    def get(self, caller: Caller, prediction_id: str) -> PredictionOut:
+        """One prediction; raises NotFound."""
+        with self._ground.database.reading() as session:
+            return prediction_out(self.row(session, caller.project_id, prediction_id))
+
+    def of_case(self, caller: Caller, case_id: str) -> list[PredictionOut]:
+        """A case's predictions, newest first; raises NotFound."""
+        query = select(PredictionRow).where(PredictionRow.case_id == case_id).order_by(PredictionRow.id.desc())
+        with self._ground.database.reading() as session:
+            self._cases.row(session, caller.project_id, case_id)
+            return [prediction_out(row) for row in session.scalars(query)]
+
+    def newest(self, caller: Caller, case_ids: list[str]) -> dict[str, PredictionOut]:
+        """The newest prediction of each of these cases that has one."""
+        query = (
+            select(PredictionRow)
+            .where(PredictionRow.project_id == caller.project_id, PredictionRow.case_id.in_(case_ids))
+            .order_by(PredictionRow.id)
+        )
+        with self._ground.database.reading() as session:
+            return {row.case_id: prediction_out(row) for row in session.scalars(query)}
+
+    def row(self, session: Session, project_id: str, prediction_id: str) -> PredictionRow:
+        """The row of a prediction of the project; raises NotFound."""
+        found = session.get(PredictionRow, prediction_id)
+        if found is None or found.project_id != project_id:
+            raise NotFound(f"no prediction {prediction_id!r} in this project")
+        return found
+
+    def close(self) -> None:
+        """End the models' threads."""
+        with self._lock:
+            queues, self._queues = list(self._queues.values()), {}
+        for queue in queues:
+            queue.close()
+
+    def _queue(self, model_id: str) -> BatchingQueue:
+        predictor = self._models.predictor(model_id)
+        settings = self._ground.settings
+        with self._lock:
+            if model_id not in self._queues:
+                self._queues[model_id] = BatchingQueue(predictor, settings.max_batch, settings.max_queue)
+            return self._queues[model_id]
+
+
+def prediction_out(row: PredictionRow) -> PredictionOut:
+    """A prediction as the API shows it."""
+    return PredictionOut.model_validate(
+        {
+            "id": row.id,
+            "case_id": row.case_id,
+            "case_version": row.case_version,
+            "model": row.model_id,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            **row.result,
+        }
+    )

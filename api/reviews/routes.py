@@ -1,0 +1,33 @@
+"""/v1/cases/{id}/reviews: a reviewer's word."""
+
+from __future__ import annotations
+
+from flask_openapi import APIBlueprint, Tag
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.cases.schemas import CasePath
+from api.ground.wire import SECURITY, Answer, answer
+from api.reviews.schemas import ReviewIn, ReviewList, ReviewOut
+from api.reviews.service import Reviews
+
+TAG = Tag(name="reviews", description="A reviewer's word; the history stays.")
+
+
+def blueprint(reviews: Reviews) -> APIBlueprint:
+    """The routes over the reviews."""
+    api = APIBlueprint("reviews", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
+
+    @api.post("/cases/<id>/reviews", responses={201: ReviewOut})
+    @needs(Role.CLINICIAN)
+    def create_review(path: CasePath, body: ReviewIn) -> Answer:
+        """Confirm, override, or say unsure; confirm and override set the case's label."""
+        return answer(reviews.create(caller(), path.id, body), 201)
+
+    @api.get("/cases/<id>/reviews", responses={200: ReviewList})
+    @needs(Role.VIEWER)
+    def list_reviews(path: CasePath) -> Answer:
+        """A case's reviews, newest first."""
+        return answer(ReviewList(items=reviews.history(caller(), path.id)))
+
+    return api

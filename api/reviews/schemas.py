@@ -1,0 +1,45 @@
+"""Reviews as they go over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clinical_mm.importing.case_json import Note
+
+Verdict = Literal["confirm", "override", "unsure"]
+
+
+class ReviewIn(BaseModel):
+    """A reviewer's word.
+
+    ``diagnoses`` is required for override; for confirm it defaults to what the model holds probable; for unsure none.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    prediction: Annotated[str | None, Field(max_length=80)] = None
+    verdict: Verdict
+    diagnoses: Annotated[list[str] | None, Field(max_length=100)] = None
+    comment: Note | None = None
+
+
+class ReviewOut(BaseModel):
+    """Who said what about which prediction, and when."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    case_id: str
+    prediction_id: str | None
+    verdict: Verdict
+    diagnoses: list[str] | None
+    comment: str | None
+    reviewer: str
+    created_at: datetime
+
+
+class ReviewList(BaseModel):
+    """Reviews, newest first."""
+
+    items: list[ReviewOut]

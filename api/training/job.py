@@ -1,0 +1,126 @@
+"""What a worker does for one run: freeze a snapshot, train in a process of its own, register the model.
+
+Each step may be run again after a crash: a snapshot that is whole stays, training goes on at its last epoch, a model is
+registered once a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from api.access.service import Caller, Role
+from api.cases.service import Cases
+from api.ground.ground import Ground
+from api.models.service import Models
+from api.training.service import RunRecord
+from clinical_mm.config import ModelConfig
+from clinical_mm.importing.folder import CASES, write_folder
+
+POLL_S = 0.3
+GRACE_S = 1.5
+
+
+class TrainingJob:
+    """The steps of one run, over the services."""
+
+    def __init__(self, ground: Ground, cases: Cases, models: Models, run_id: str) -> None:
+        self._ground, self._cases, self._models = ground, cases, models
+        self.record = RunRecord(ground, run_id)
+        self.folder = ground.settings.runs_folder / run_id
+
+    def freeze(self) -> None:
+        """The labelled cases as they are now, and the configuration with its overrides."""
+        row = self.record.read()
+        snapshot = self.folder / "snapshot"
+        if not (snapshot / CASES).exists():
+            shutil.rmtree(snapshot, ignore_errors=True)
+            write_folder(self._cases.select(row.project_id, {**row.filter, "labelled": True}), snapshot)
+        config = ModelConfig.load(row.config, row.overrides)
+        (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
+
+    def train(self) -> str:
+        """Train; gives ``succeeded``, ``cancelled``, or ``failed: reason``."""
+        out = self.folder / "out"
+        out.mkdir(parents=True, exist_ok=True)
+        log = out / "training.log"
+        with log.open("ab") as output:
+            child = subprocess.Popen(self._command(out), stdout=output, stderr=output, env=_environment())
+        try:
+            while child.poll() is None:
+                self._tell(out / "progress.jsonl")
+                if self.record.read().cancel_requested:
+                    return "cancelled"
+                time.sleep(POLL_S)
+        finally:
+            _end(child)
+        self._tell(out / "progress.jsonl")
+        if child.returncode == 0:
+            return "succeeded"
+        return f"failed: {_last_line(log, child.returncode)}"
+
+    def register(self) -> None:
+        """Put the bundle into the registry and end the run; its working files are no longer needed."""
+        row = self.record.read()
+        worker = Caller(row.project_id, f"worker-{self._ground.settings.worker_id}", "training worker", Role.ADMIN)
+        model = self._models.register(worker, row.id, self.folder / "out" / "bundle", row.config)
+        shutil.copy(self.folder / "out" / "split.json", self._models.bundle_folder(model.id) / "split.json")
+        self.record.succeed(model.id)
+        for part in ("snapshot/files", "out/checkpoint", "out/bundle"):
+            shutil.rmtree(self.folder / part, ignore_errors=True)
+
+    def _command(self, out: Path) -> list[str]:
+        command = [sys.executable, "-m", "clinical_mm.training", "--with-parent"]
+        command += ["--config", str(self.folder / "config.json"), "--snapshot", str(self.folder / "snapshot")]
+        command += ["--out", str(out), "--device", self._ground.settings.device]
+        if self._ground.settings.catalogue is not None:
+            command += ["--catalogue", str(self._ground.settings.catalogue.resolve())]
+        return command
+
+    def _tell(self, lines: Path) -> None:
+        newest = _newest_progress(lines)
+        if newest is not None:
+            self.record.progress(newest)
+
+
+def _newest_progress(lines: Path) -> dict[str, Any] | None:
+    if not lines.exists():
+        return None
+    with lines.open("rb") as file:
+        file.seek(max(0, lines.stat().st_size - 4096))
+        for line in reversed(file.read().splitlines()):
+            try:
+                told: dict[str, Any] = json.loads(line)
+            except ValueError:  # the last line may be half written, the first of these cut
+                continue
+            return told
+    return None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:
+        return
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _last_line(log: Path, status: int) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if status < 0:
+        return f"the training process was ended by signal {-status} (out of memory?)"
+    return lines[-1] if lines else f"the training process ended with status {status}"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}

@@ -1,0 +1,194 @@
+"""Training runs: asked for, watched, cancelled; and the same training in the foreground for the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from api.access.service import Caller, Role
+from api.audit.service import Audit
+from api.cases.service import Cases
+from api.ground.clock import now
+from api.ground.ground import Ground
+from api.ground.ids import new_id
+from api.models.schemas import ModelOut
+from api.models.service import Models
+from api.problems import Conflict, NotFound
+from api.training.schemas import TrainingRunIn, TrainingRunOut
+from api.training.tables import TrainingRunRow
+from clinical_mm.case import Case
+from clinical_mm.config import ModelConfig
+
+ENDED = ("succeeded", "failed", "cancelled")
+SHOWN = 100
+
+
+class Training:
+    """The runs of each project."""
+
+    def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models) -> None:
+        self.ground, self.audit, self.cases, self.models = ground, audit, cases, models
+
+    def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
+        """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden."""
+        caller.require(Role.TRAINER)
+        ModelConfig.load(wanted.config, wanted.set)
+        row = TrainingRunRow(
+            id=new_id("run"),
+            project_id=caller.project_id,
+            config=wanted.config,
+            overrides=wanted.set,
+            filter=wanted.filter.model_dump(mode="json", exclude_none=True, exclude={"limit", "cursor"}),
+            state="queued",
+            cancel_requested=False,
+            created_at=now(),
+            created_by=f"{caller.name} ({caller.key_id})"[:160],
+        )
+        with self.ground.database.transaction() as session:
+            session.add(row)
+            self.audit.record(session, caller, "training.start", "training-run", row.id, config=wanted.config)
+        return _out(row)
+
+    def list(self, caller: Caller) -> list[TrainingRunOut]:
+        """The project's newest runs."""
+        query = (
+            select(TrainingRunRow)
+            .where(TrainingRunRow.project_id == caller.project_id)
+            .order_by(TrainingRunRow.id.desc())
+            .limit(SHOWN)
+        )
+        with self.ground.database.reading() as session:
+            return [_out(row) for row in session.scalars(query)]
+
+    def get(self, caller: Caller, run_id: str) -> TrainingRunOut:
+        """One run; raises NotFound."""
+        with self.ground.database.reading() as session:
+            return _out(self._row(session, caller.project_id, run_id))
+
+    def cancel(self, caller: Caller, run_id: str) -> TrainingRunOut:
+        """Stop a run: a queued one at once, a running one within two seconds. Raises Conflict where it has ended."""
+        caller.require(Role.TRAINER)
+        with self.ground.database.transaction() as session:
+            row = self._row(session, caller.project_id, run_id)
+            if row.state in ENDED:
+                raise Conflict(f"the run has {row.state} already")
+            row.cancel_requested = True
+            if row.state == "queued":
+                row.state, row.finished_at = "cancelled", now()
+            self.audit.record(session, caller, "training.cancel", "training-run", run_id)
+            return _out(row)
+
+    def foreground(self, caller: Caller, config: str, overrides: Mapping[str, Any]) -> ModelOut:
+        """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
+        import shutil
+
+        from clinical_mm.importing.folder import write_folder
+        from clinical_mm.training.run import train
+
+        caller.require(Role.TRAINER)
+        chosen = ModelConfig.load(config, overrides)
+        run_id = new_id("run")
+        folder = self.ground.settings.runs_folder / run_id
+        try:
+            write_folder(self.cases.select(caller.project_id, {"labelled": True}), folder / "snapshot")
+            settings = self.ground.settings
+            made = train(
+                chosen, folder / "snapshot", folder / "out", catalogue=self.ground.catalogue, device=settings.device
+            )
+            return self.models.register(caller, None, made.folder, chosen.name)
+        finally:
+            shutil.rmtree(folder / "out" / "checkpoint", ignore_errors=True)
+            shutil.rmtree(folder / "snapshot" / "files", ignore_errors=True)
+
+    def unseen_cases(self, caller: Caller, model_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
+        """Labelled cases that the model was not trained on; raises NotFound."""
+        self.models.get(caller, model_id)
+        seen: set[str] = set()
+        split = self.models.bundle_folder(model_id) / "split.json"
+        if split.exists():
+            parts = json.loads(split.read_text(encoding="utf-8"))
+            seen = {*parts["train"], *parts["validation"]}
+        for case in self.cases.select(caller.project_id, {**wanted, "labelled": True}):
+            if case.id not in seen:
+                yield case
+
+    def _row(self, session: Session, project_id: str, run_id: str) -> TrainingRunRow:
+        row = session.get(TrainingRunRow, run_id)
+        if row is None or row.project_id != project_id:
+            raise NotFound(f"no training run {run_id!r} in this project")
+        return row
+
+
+class RunRecord:
+    """One run as its worker sees it; every change of state is a conditional UPDATE, so a late one changes nothing."""
+
+    def __init__(self, ground: Ground, run_id: str) -> None:
+        self._ground, self.run_id = ground, run_id
+
+    def read(self) -> TrainingRunRow:
+        """The row as it stands; raises NotFound."""
+        with self._ground.database.reading() as session:
+            row = session.get(TrainingRunRow, self.run_id)
+        if row is None:
+            raise NotFound(f"no training run {self.run_id!r}")
+        return row
+
+    def begin(self) -> bool:
+        """queued -> running; also True where it runs already (a restart). False where it has ended."""
+        self._move(("queued",), state="running", started_at=now())
+        return self.read().state == "running"
+
+    def progress(self, told: dict[str, Any]) -> None:
+        """Keep how far it is."""
+        self._move(("running",), progress=told)
+
+    def succeed(self, model_id: str) -> None:
+        """running -> succeeded."""
+        self._move(("running",), state="succeeded", model_id=model_id, finished_at=now())
+
+    def fail(self, reason: str) -> None:
+        """-> failed, with one clear line."""
+        self._move(("queued", "running"), state="failed", error=" ".join(reason.split())[:1000], finished_at=now())
+
+    def cancelled(self) -> None:
+        """-> cancelled."""
+        self._move(("queued", "running"), state="cancelled", finished_at=now())
+
+    def _move(self, before: tuple[str, ...], **values: Any) -> None:
+        change = (
+            update(TrainingRunRow)
+            .where(TrainingRunRow.id == self.run_id, TrainingRunRow.state.in_(before))
+            .values(**values)
+        )
+        with self._ground.database.transaction() as session:
+            session.execute(change)
+
+
+def waiting_runs(ground: Ground) -> list[str]:
+    """Ids of runs that have not ended, oldest first."""
+    query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
+    with ground.database.reading() as session:
+        return list(session.scalars(query))
+
+
+def _out(row: TrainingRunRow) -> TrainingRunOut:
+    return TrainingRunOut.model_validate(
+        {
+            "id": row.id,
+            "config": row.config,
+            "set": row.overrides,
+            "filter": row.filter,
+            "state": row.state,
+            "progress": row.progress,
+            "error": row.error,
+            "model": row.model_id,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+        }
+    )
