@@ -6,6 +6,7 @@ ServiceError               what a caller did or must do; knows its HTTP answer
 ├── Forbidden        403
 ├── Conflict         409
 ├── PreconditionFailed 412
+├── Unsupported      415
 ├── Invalid          422   with JSON pointers
 ├── TooBusy          429   with Retry-After
 └── NotReady         503   with Retry-After
@@ -84,6 +85,12 @@ class PreconditionFailed(ServiceError):
     """If-Match does not name the stored version."""
 
     status = HTTPStatus.PRECONDITION_FAILED
+
+
+class Unsupported(ServiceError):
+    """A file, or a body, of a kind that is not read here."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class Invalid(ServiceError):

@@ -41,7 +41,8 @@ class Services:
 def build(settings: Settings) -> Services:
     """The services over the ground that the settings describe; the one place that says who needs whom."""
     ground = Ground.of(settings)
-    access, audit = Access(ground.database), Audit(ground.database)
+    audit = Audit(ground.database)
+    access = Access(ground.database, audit.record)
     cases = Cases(ground, audit)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from clinical_mm.importing.case_json import Line, Moment
 
 
 class ApiKeyIn(BaseModel):
@@ -13,8 +15,8 @@ class ApiKeyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     role: Literal["viewer", "clinician", "trainer", "admin"]
-    name: Annotated[str, Field(min_length=1, max_length=120)]
-    expires_at: AwareDatetime | None = None
+    name: Annotated[Line, Field(max_length=120)]
+    expires_at: Moment | None = None
 
 
 class ApiKeyOut(BaseModel):

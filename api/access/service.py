@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from enum import StrEnum
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.access.schemas import ApiKeyOut
@@ -56,11 +58,16 @@ class Caller:
             raise Forbidden(f"this needs the role {needed}; the key {self.key_id} has {self.role}")
 
 
+Record = Callable[..., None]
+"""Writes an audit entry into a transaction; the trail's own room lies above this one."""
+
+
 class Access:
     """Makes, checks and revokes keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, record: Record) -> None:
         self._database = database
+        self._record = record
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id minimum
         self._verified: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
@@ -105,6 +112,7 @@ class Access:
         )
         with self._database.transaction() as session:
             session.add(row)
+            self._record(session, caller, "key.create", "key", key_id, role=str(role))
         return ApiKeyOut.model_validate(row), secret
 
     def list_keys(self, caller: Caller) -> list[ApiKeyOut]:
@@ -122,6 +130,7 @@ class Access:
             if row is None or row.project_id != caller.project_id:
                 raise NotFound(f"no key {key_id}")
             row.revoked_at = row.revoked_at or now()
+            self._record(session, caller, "key.revoke", "key", key_id)
 
     def _matches(self, row: ApiKeyRow, presented: str) -> bool:
         digest = hashlib.sha256(presented.encode()).hexdigest()
@@ -158,6 +167,9 @@ def _project(session: Session, name: str) -> ProjectRow:
     row = session.scalar(select(ProjectRow).where(ProjectRow.name == name))
     if row is None:
         row = ProjectRow(id=new_id("project"), name=name, created_at=now())
-        session.add(row)
-        session.flush()
+        try:
+            with session.begin_nested():
+                session.add(row)
+        except IntegrityError:  # another process made it meanwhile
+            row = session.scalars(select(ProjectRow).where(ProjectRow.name == name)).one()
     return row

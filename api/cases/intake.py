@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.cases.schemas import CaseIn, Upload
-from api.problems import Invalid, PointedError
+from api.problems import Invalid, PointedError, Unsupported
 from clinical_mm.case import ImageFile
 from clinical_mm.errors import UnreadableFile, UnsupportedFile
 
@@ -32,7 +32,8 @@ def check_files(uploads: Sequence[Upload], most: int) -> list[CheckedFile]:
 
     Raises:
         Invalid: more files than ``most``.
-        UnsupportedFile, UnreadableFile: naming the file at fault.
+        Unsupported: a file is none of DICOM, PNG and JPEG.
+        Invalid: a file claims to be one and does not decode.
     """
     if len(uploads) > most:
         fault = PointedError(pointer="/files", detail=f"{len(uploads)} files; a case may have {most}")
@@ -56,13 +57,14 @@ def as_image(file: CheckedFile) -> ImageFile:
 def _check(position: int, upload: Upload) -> CheckedFile:
     from clinical_mm.pictures import read_picture
 
-    where = f"files[{position}] {_printable(upload.name)!r}"
+    where, pointer = f"file {position} ({_printable(upload.name)})", f"/files/{position}"
     try:
         picture = read_picture(upload.data)
     except UnsupportedFile as error:
-        raise UnsupportedFile(f"{where}: {error}") from error
+        fault = PointedError(pointer=pointer, detail=str(error))
+        raise Unsupported(f"{where}: {error}", errors=[fault]) from error
     except UnreadableFile as error:
-        raise UnreadableFile(f"{where}: {error}") from error
+        raise Invalid(f"{where}: {error}", errors=[PointedError(pointer=pointer, detail=str(error))]) from error
     windows = [{"name": w.name, "center": w.center, "width": w.width} for w in picture.windows]
     rows, columns = picture.size
     return CheckedFile(

@@ -61,8 +61,8 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         """Store a case, whole or not at all. `Idempotency-Key` makes a repeated call answer the same."""
         body, uploads = _sent_case()
         key = request.headers.get("Idempotency-Key")
-        if key is not None and not 0 < len(key) <= 200:
-            raise Invalid("Idempotency-Key must have 1 to 200 characters")
+        if key is not None and not (0 < len(key) <= 200 and key.isprintable() and storable(key)):
+            raise Invalid("Idempotency-Key must have 1 to 200 printable characters")
         stored = cases.submit(caller(), body, uploads, key)
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
         return answer(stored.case, 201, headers)
@@ -78,7 +78,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     def get_case(path: CasePath) -> Answer:
         """One case."""
         found = cases.get(caller(), path.id)
-        return answer(found, headers={"ETag": f'"{found.version}"'})
+        return answer(found, headers={"ETag": f'"{found.version}"'}).make_conditional(request)
 
     @api.patch("/cases/<id>", responses={200: CaseOut})
     @needs(Role.CLINICIAN)
@@ -101,7 +101,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         file = files.content(caller(), path.id, path.n)
         safe = file.name.encode("ascii", "replace").decode().replace('"', "_")
         headers = {"Content-Disposition": f'attachment; filename="{safe}"', "ETag": f'"{file.sha256}"'}
-        return binary(file.data, file.media_type, headers)
+        return binary(file.data, file.media_type, headers).make_conditional(request)
 
     @api.get("/cases/<id>/files/<n>/preview.png", responses={200: None})
     @needs(Role.VIEWER)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from clinical_mm.importing.case_json import CaseDocument, Measurement, Note
+from clinical_mm.importing.case_json import CaseDocument, Measurement, Moment, Note
 
 CaseIn = CaseDocument
 
@@ -78,7 +78,7 @@ class CaseFilter(BaseModel):
     q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
     diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
     labelled: bool | None = None
-    since: AwareDatetime | None = Field(None, description="stored at or after this moment")
+    since: Moment | None = Field(None, description="stored at or after this moment")
     cursor: Annotated[str | None, Field(max_length=80)] = None
     limit: int = Field(50, ge=1, le=200)
 
@@ -90,7 +90,7 @@ class CaseChange(BaseModel):
     note: Note | None = None
     vitals: Annotated[dict[str, Measurement] | None, Field(max_length=500)] = None
     diagnoses: Annotated[list[str] | None, Field(max_length=100)] = None
-    acquired_at: AwareDatetime | None = None
+    acquired_at: Moment | None = None
 
 
 class CasePath(BaseModel):

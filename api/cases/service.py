@@ -14,6 +14,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseFilter, CaseIn, CaseOut, CasePage, Upload
+from api.cases.sweep import discard_unused
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow
 from api.cases.views import case_out, core_case
 from api.ground.clock import now
@@ -53,7 +54,7 @@ class Cases:
         """Store a case, whole or not at all.
 
         Raises:
-            InvalidCase, UnsupportedFile, UnreadableFile: what was sent is wrong; nothing is stored.
+            InvalidCase, Unsupported, Invalid: what was sent is wrong; nothing is stored.
             Conflict: the project has a case of that external_id.
             Invalid: the Idempotency-Key came with another body before.
         """
@@ -65,16 +66,13 @@ class Cases:
         files = check_files(uploads, self._ground.settings.max_files_per_case)
         case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
         self._refuse_twice(caller, case.external_id)
-        with self._ground.blobs.writing():
-            for file in files:
-                self._ground.blobs.put(file.data)
-            try:
-                row = self._insert(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
-            except IntegrityError as error:  # another call stored the same meanwhile
-                earlier = self._replayed(caller, idempotency_key, sent)
-                if earlier is None:
-                    raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
-                return Submitted(earlier, created=False)
+        try:
+            row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
+        except IntegrityError as error:  # another call stored the same meanwhile
+            earlier = self._replayed(caller, idempotency_key, sent)
+            if earlier is None:
+                raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+            return Submitted(earlier, created=False)
         return Submitted(case_out(row), created=True)
 
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
@@ -180,6 +178,22 @@ class Cases:
         """A new version."""
         row.version += 1
         row.updated_at = now()
+
+    def _store(
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+    ) -> CaseRow:
+        """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
+        stored = False
+        try:
+            with self._ground.blobs.writing():
+                for file in files:
+                    self._ground.blobs.put(file.data)
+                row = self._insert(caller, case, files, key, synthetic=synthetic)
+                stored = True
+        finally:
+            if not stored:
+                discard_unused(self._ground, {file.sha256 for file in files})
+        return row
 
     def _insert(
         self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool

@@ -1,7 +1,8 @@
-"""Remove what a crash may have left: blobs that were written for a case that was never acknowledged."""
+"""Remove blobs of no case: what a refused submission wrote, and what a crash left."""
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -13,11 +14,23 @@ from api.ground.ground import Ground
 YOUNG = timedelta(hours=1)
 
 
+def discard_unused(ground: Ground, digests: AbstractSet[str]) -> None:
+    """Remove those of ``digests`` that no case uses. In an object store they are left to the sweep."""
+    if not digests or not ground.blobs.is_folder:
+        return
+    with ground.blobs.removing():
+        with ground.database.reading() as session:
+            used = set(session.scalars(select(BlobUseRow.sha256).where(BlobUseRow.sha256.in_(digests))))
+        for digest in digests - used:
+            ground.blobs.delete(digest)
+
+
 def sweep_orphans(ground: Ground) -> int:
     """Remove every blob that no case uses; gives how many. In an object store those of the last hour are left alone."""
     youngest = now() if ground.blobs.is_folder else now() - YOUNG
     removed = 0
     with ground.blobs.removing():
+        ground.blobs.remove_unfinished()
         with ground.database.reading() as session:
             used = set(session.scalars(select(BlobUseRow.sha256).distinct()))
         for digest, written in list(ground.blobs.list()):

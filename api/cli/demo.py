@@ -58,7 +58,7 @@ def demo(count: int, seed: int, host: str, port: int, no_serve: bool) -> None:
 
 def store_cases(built: Services, caller: Caller, count: int, seed: int) -> None:
     """Put the phantom's cases through the same door as any other case; those there already stay."""
-    stored = {case.external_id for case in built.cases.summaries(caller)}
+    stored = built.cases.external_ids(caller)
     if any(not (name or "").startswith("synthetic-") for name in stored):
         raise NotADemoError(
             "this workspace holds cases that are not synthetic; set CLINICAL_MM_WORKSPACE to another folder"

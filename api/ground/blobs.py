@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +16,9 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from clinical_mm.errors import ClinicalMMError
+
+_INCOMING = ".incoming"
+_DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 
 class BlobMissing(ClinicalMMError):
@@ -26,7 +31,7 @@ class Blobs:
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = None if url else folder
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / _INCOMING).mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(self._folder)
         else:
             self._store = from_url(url)
@@ -34,9 +39,11 @@ class Blobs:
     def put(self, data: bytes) -> str:
         """Store bytes durably and give their SHA-256."""
         digest = hashlib.sha256(data).hexdigest()
-        if not self.exists(digest):
-            obstore.put(self._store, _key(digest), data)
-            self._make_durable(digest)
+        path = self.path(digest)
+        if path is None:
+            obstore.put(self._store, _key(digest), data)  # again, where it is there: the sweep spares young blobs
+        elif not path.is_file():
+            self._write(path, data)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -65,7 +72,15 @@ class Blobs:
         """Every blob's SHA-256 with the moment it was written."""
         for page in obstore.list(self._store):
             for entry in page:
-                yield entry["path"].replace("/", ""), entry["last_modified"]
+                digest = entry["path"].replace("/", "")
+                if _DIGEST.match(digest):
+                    yield digest, entry["last_modified"]
+
+    def remove_unfinished(self) -> None:
+        """Remove what a crash cut off in the middle of a ``put``; to be called while ``removing``."""
+        if self._folder is not None:
+            for path in (self._folder / _INCOMING).iterdir():
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -108,13 +123,20 @@ class Blobs:
         """Where the blob lies on disk, or None where the store is not a folder."""
         return None if self._folder is None else self._folder / _key(digest)
 
-    def _make_durable(self, digest: str) -> None:
-        """Wait until file and folder entries are on disk: an acknowledged case must survive a power cut."""
-        path = self.path(digest)
-        if path is None:
-            return
-        for target in (path, path.parent, path.parent.parent):
-            descriptor = os.open(target, os.O_RDONLY)
+    def _write(self, path: Path, data: bytes) -> None:
+        """A blob is whole under its name or not there; when this returns, file and folder entries are on disk."""
+        unfinished = path.parent.parent / _INCOMING / secrets.token_hex(16)
+        try:
+            with unfinished.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            path.parent.mkdir(exist_ok=True)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent):
+            descriptor = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
-from dbos._serialization import DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event
 
 from api.settings import Settings
@@ -21,7 +20,7 @@ VERSION = "1"
 """Fixed: a workflow that was begun by an older release is resumed by a newer one."""
 
 
-class Engineered:
+class JobEngine:
     """The engine of one worker process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -39,7 +38,19 @@ class Engineered:
     def launch(self) -> None:
         """Start; what this worker had begun before it died goes on by itself."""
         DBOS.launch()
-        self._queue = DBOS.register_queue(QUEUE, worker_concurrency=1)
+        DBOS.register_queue(QUEUE, worker_concurrency=1)
+
+    @staticmethod
+    def workflow(name: str, function: Callable[[str], None]) -> Callable[[str], None]:
+        """Register a durable function of a run's id; before ``launch``."""
+        registered: Callable[[str], None] = DBOS.workflow(name=name)(function)
+        return registered
+
+    @staticmethod
+    def step(name: str, function: Callable[[str], Any]) -> Callable[[str], Any]:
+        """Register a step of a workflow; before ``launch``. Its result is kept, so it is not run again once it ended."""
+        registered: Callable[[str], Any] = DBOS.step(name=name)(function)
+        return registered
 
     def enqueue(self, workflow: Callable[[str], Any], run_id: str) -> None:
         """Queue a workflow under its run's id; the second time nothing happens."""

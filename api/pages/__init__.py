@@ -1,1 +1,1 @@
-"""The review pages: sign in, cases, one case on one screen, training, models. They call the services that the API calls."""
+"""The review pages: sign in, cases, one case on one screen, training, models. They call the API's own services."""

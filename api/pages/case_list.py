@@ -59,12 +59,12 @@ def add(pages: Blueprint, services: Services) -> None:
         return binary(frame.data, "application/octet-stream", headers | IMMUTABLE)
 
 
-def kept_filters() -> dict[str, str]:
+def kept_filters() -> dict[str, Any]:
     """The list's filters in this request's address; they travel along from case to case."""
     return {name: request.args[name] for name in KEPT if request.args.get(name)}
 
 
-def case_filter(kept: dict[str, str], *, cursor: str | None, limit: int) -> CaseFilter:
+def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int) -> CaseFilter:
     """The service's filter for those of the address."""
     return CaseFilter(
         q=kept.get("q"),
@@ -75,7 +75,7 @@ def case_filter(kept: dict[str, str], *, cursor: str | None, limit: int) -> Case
     )
 
 
-def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str, Any]) -> list[dict[str, Any]]:
     latest = services.predictions.newest(who, [case.id for case in cases])
     return [
         {

@@ -49,7 +49,7 @@ class Sessions:
     def visit(self, request: Request) -> Visit:
         """The session of a request; a fresh, signed-out one where its cookie is absent, forged or too old."""
         try:
-            carried = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_LIFE.total_seconds())
+            carried = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=int(SESSION_LIFE.total_seconds()))
             return Visit(carried["nonce"], carried["key"])
         except (BadSignature, KeyError, TypeError):
             return Visit(secrets.token_urlsafe(18))
@@ -77,7 +77,7 @@ class Sessions:
     def spend(self, token: str) -> str | None:
         """The key id of a link's token, which then opens nothing more; None where it is not valid or spent."""
         try:
-            carried = self._links.loads(token, max_age=LINK_LIFE.total_seconds())
+            carried = self._links.loads(token, max_age=int(LINK_LIFE.total_seconds()))
         except BadSignature:
             return None
         self._used.mkdir(parents=True, exist_ok=True)

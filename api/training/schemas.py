@@ -16,7 +16,9 @@ class TrainingRunIn(BaseModel):
     """What to train on what. ``set`` changes single values of the configuration: ``{"training.epochs": 5}``."""
 
     model_config = ConfigDict(extra="forbid")
-    config: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$", description="a name under configs/models")] = "default"
+    config: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$", description="a name under configs/models")] = (
+        "default"
+    )
     set: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
     filter: CaseFilter = CaseFilter()
 

@@ -138,7 +138,7 @@ class RunRecord:
         return row
 
     def begin(self) -> bool:
-        """queued -> running; also True where it runs already (a restart). False where it has ended."""
+        """Queued -> running; also True where it runs already (a restart). False where it has ended."""
         self._move(("queued",), state="running", started_at=now())
         return self.read().state == "running"
 
@@ -147,7 +147,7 @@ class RunRecord:
         self._move(("running",), progress=told)
 
     def succeed(self, model_id: str) -> None:
-        """running -> succeeded."""
+        """Running -> succeeded."""
         self._move(("running",), state="succeeded", model_id=model_id, finished_at=now())
 
     def fail(self, reason: str) -> None:

@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from clinical_mm.case import Case, ImageFile, Patient, Sex
 from clinical_mm.catalogue import Catalogue
-from clinical_mm.errors import InvalidCase
+from clinical_mm.errors import InvalidCase, UnitMismatch
 
 
 def _storable(text: str) -> str:
@@ -22,6 +31,20 @@ def _storable(text: str) -> str:
     return text
 
 
+def _written(moment: Any) -> Any:
+    if not isinstance(moment, str | datetime):
+        raise ValueError("must be a text such as 2026-03-01T10:00:00Z (RFC 3339)")  # noqa: TRY004 - pydantic's way
+    return moment
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not 1900 <= moment.year <= 2200:  # also keeps a conversion between zones from leaving the calendar
+        raise ValueError("must lie between the years 1900 and 2200")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_range)]
+"""A moment with its zone, as RFC 3339 writes it."""
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 Note = Annotated[str, Field(max_length=1_000_000), AfterValidator(_storable)]
 
@@ -75,7 +98,7 @@ class CaseDocument(BaseModel):
     note: Note | None = None
     vitals: dict[str, Measurement] = Field(default_factory=dict, max_length=500)
     diagnoses: Annotated[list[str], Field(max_length=100)] | None = None
-    acquired_at: AwareDatetime | None = None
+    acquired_at: Moment | None = None
 
     def to_case(self, catalogue: Catalogue, images: Sequence[ImageFile] = (), case_id: str = "") -> Case:
         """The case with every vital in the catalogue's unit.
@@ -89,6 +112,8 @@ class CaseDocument(BaseModel):
             where = f"/vitals/{name.replace('~', '~0').replace('/', '~1')}"
             try:
                 vitals[name] = catalogue.measure(name, sent.value, sent.unit, where)
+            except UnitMismatch as error:
+                faults.append((f"{where}/unit", error.detail))
             except InvalidCase as error:
                 faults.extend(error.faults)
         for position, code in enumerate(self.diagnoses or ()):

@@ -14,6 +14,7 @@ from pathlib import Path
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import ClinicalMMError
+from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
 
 
@@ -25,7 +26,10 @@ def main() -> int:
     parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
     parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     chosen = parser.parse_args()
+    if chosen.with_parent:
+        end_with_parent()
     try:
         chosen.out.mkdir(parents=True, exist_ok=True)
         config = _config(chosen.config)

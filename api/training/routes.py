@@ -1,0 +1,45 @@
+"""/v1/training-runs: start, watch, cancel."""
+
+from __future__ import annotations
+
+from flask_openapi import APIBlueprint, Tag
+
+from api.access.guard import caller, needs
+from api.access.service import Role
+from api.ground.wire import SECURITY, Answer, answer
+from api.training.schemas import TrainingRunIn, TrainingRunList, TrainingRunOut, TrainingRunPath
+from api.training.service import Training
+
+TAG = Tag(name="training", description="Retraining from stored cases, as a durable job.")
+
+
+def blueprint(training: Training) -> APIBlueprint:
+    """The routes over the training runs."""
+    api = APIBlueprint("training", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
+
+    @api.post("/training-runs", responses={202: TrainingRunOut})
+    @needs(Role.TRAINER)
+    def start_training(body: TrainingRunIn) -> Answer:
+        """Queue a run over the labelled cases that `filter` chooses."""
+        run = training.start(caller(), body)
+        return answer(run, 202, {"Location": f"/v1/training-runs/{run.id}"})
+
+    @api.get("/training-runs", responses={200: TrainingRunList})
+    @needs(Role.VIEWER)
+    def list_training() -> Answer:
+        """The newest runs."""
+        return answer(TrainingRunList(items=training.list(caller())))
+
+    @api.get("/training-runs/<id>", responses={200: TrainingRunOut})
+    @needs(Role.VIEWER)
+    def get_training(path: TrainingRunPath) -> Answer:
+        """One run: its state and how far it is."""
+        return answer(training.get(caller(), path.id))
+
+    @api.post("/training-runs/<id>/cancel", responses={202: TrainingRunOut})
+    @needs(Role.TRAINER)
+    def cancel_training(path: TrainingRunPath) -> Answer:
+        """Stop a run: a queued one at once, a running one within two seconds."""
+        return answer(training.cancel(caller(), path.id), 202)
+
+    return api

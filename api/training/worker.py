@@ -1,0 +1,97 @@
+"""A job worker: turns queued runs into durable workflows and carries them out, one at a time.
+
+After a crash the engine resumes what this worker had begun, from its last finished step.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.audit.service import Audit
+from api.cases.service import Cases
+from api.ground.ground import Ground
+from api.ground.jobs import JobEngine
+from api.models.service import Models
+from api.problems import NotFound
+from api.settings import Settings
+from api.training.job import TrainingJob
+from api.training.service import waiting_runs
+from clinical_mm.errors import ClinicalMMError
+
+log = logging.getLogger(__name__)
+POLL_S = 0.5
+
+
+class Worker:
+    """The engine, and the one workflow there is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ground = Ground.of(settings)
+        audit = Audit(self._ground.database)
+        self._cases, self._models = Cases(self._ground, audit), Models(self._ground, audit)
+        self._engine = JobEngine(settings)
+        self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze())
+        self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())
+        self._register = self._engine.step("register", lambda run_id: self._job(run_id).register())
+        self._workflow = self._engine.workflow("training_run", self._training_run)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop; what runs then is resumed at the next start."""
+        self._engine.launch()
+        log.info("job worker %s is ready", self._ground.settings.worker_id)
+        known: set[str] = set()
+        while not stop.wait(POLL_S):
+            try:
+                for run_id in waiting_runs(self._ground):
+                    if run_id not in known:
+                        self._engine.enqueue(self._workflow, run_id)
+                        known.add(run_id)
+            except SQLAlchemyError as error:  # the database is away for a while: the rows are still there afterwards
+                log.warning("the database does not answer: %s", type(error).__name__)
+
+    def _training_run(self, run_id: str) -> None:
+        record = self._job(run_id).record
+        try:
+            if not record.begin():
+                return
+            self._freeze(run_id)
+            outcome = str(self._train(run_id))
+            if outcome == "cancelled":
+                record.cancelled()
+            elif outcome == "succeeded":
+                self._register(run_id)
+            else:
+                record.fail(outcome.removeprefix("failed: "))
+        except (ClinicalMMError, OSError, ValueError) as error:
+            log.warning("run %s failed: %s", run_id, error)
+            try:
+                record.fail(str(error))
+            except NotFound:
+                return
+
+    def _job(self, run_id: str) -> TrainingJob:
+        return TrainingJob(self._ground, self._cases, self._models, run_id)
+
+
+def run_worker(settings: Settings) -> None:
+    """Be a worker until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    worker = Worker(settings)
+    worker.run(stop)
+    # A training that runs is a process of its own, which ends with this one; waiting for its thread would take an epoch.
+    import os
+
+    logging.shutdown()
+    os._exit(0)
