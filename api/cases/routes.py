@@ -25,7 +25,7 @@ from api.cases.schemas import (
     Upload,
 )
 from api.cases.service import Cases
-from api.ground.strict import parse_json
+from api.ground.strict import parse_json, storable
 from api.ground.wire import SECURITY, Answer, answer, binary, nothing
 from api.problems import Invalid, PointedError, pointed
 

@@ -1,8 +1,8 @@
 """The durable job engine (DBOS): workflows whose finished steps are never run again after a crash.
 
 Only workers launch it. The service leaves a row in a table of its own in the same transaction as the rest of its work,
-and the worker turns rows into workflows by their id: nothing is queued for work that was rolled back, and the web process
-needs no engine.
+and the worker turns rows into workflows by their id: nothing is queued for work that was rolled back, and the web
+process needs no engine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JobEngine:
 
     @staticmethod
     def step(name: str, function: Callable[[str], Any]) -> Callable[[str], Any]:
-        """Register a step of a workflow; before ``launch``. Its result is kept, so it is not run again once it ended."""
+        """Register a step, before ``launch``; its result is kept, so it is not run again once it ended."""
         registered: Callable[[str], Any] = DBOS.step(name=name)(function)
         return registered
 
