@@ -6,13 +6,13 @@
     models/model.safetensors every weight, those of frozen encoders too
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
+    docs/split.json          ids of the cases that taught, chose and judged
 
 Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +26,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from clinical_mm.bundle_layout import MODEL, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
@@ -34,10 +35,6 @@ from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork, build_network
 from clinical_mm.training.card import card_markdown
-
-WEIGHTS = Path("models/model.safetensors")
-MODEL = Path("configs/model.json")
-UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     modalities: Mapping[str, Modality],
     calibration: Calibration,
     card: dict[str, Any],
+    split: Mapping[str, Sequence[str]],
 ) -> None:
     """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
     fresh = folder.with_name(f"{folder.name}.new")
@@ -92,6 +90,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
     _write_json(fresh / "configs/inference.json", _INFERENCE)
     _write_json(fresh / "docs/card.json", card)
+    _write_json(fresh / SPLIT, split)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)
@@ -120,23 +119,6 @@ def load_bundle(folder: Path) -> Bundle:
         raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
     card = _read_json(folder / "docs/card.json")
     return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
-
-
-def refuse_pickles(folder: Path) -> None:
-    """Raise InvalidBundle where a file may hold a pickle: loading one runs whatever code its author put in."""
-    if not folder.is_dir():
-        raise InvalidBundle(f"{folder}: no such folder")
-    unsafe = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in UNSAFE)
-    if unsafe:
-        raise InvalidBundle(
-            f"{folder}: {', '.join(unsafe)} may hold a pickle, which can run code; only safetensors load"
-        )
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 of a bundle's weights file."""
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _INFERENCE = {

@@ -19,6 +19,7 @@ from api.ground.ids import new_id
 from api.models.schemas import ModelOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
+from clinical_mm.bundle_layout import refuse_pickles, weights_sha256
 
 if TYPE_CHECKING:
     from clinical_mm.predictor import Predictor
@@ -41,8 +42,6 @@ class Models:
 
         The project's first model serves at once; later ones are held for a person.
         """
-        from clinical_mm.bundle import refuse_pickles, weights_sha256
-
         known = self._of_run(caller, run_id)
         if known is not None:
             return known

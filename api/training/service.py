@@ -20,6 +20,7 @@ from api.models.service import Models
 from api.problems import Conflict, NotFound
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
+from clinical_mm.bundle_layout import SPLIT
 from clinical_mm.case import Case
 from clinical_mm.config import ModelConfig
 
@@ -108,7 +109,7 @@ class Training:
         """Labelled cases that the model was not trained on; raises NotFound."""
         self.models.get(caller, model_id)
         seen: set[str] = set()
-        split = self.models.bundle_folder(model_id) / "split.json"
+        split = self.models.bundle_folder(model_id) / SPLIT
         if split.exists():
             parts = json.loads(split.read_text(encoding="utf-8"))
             seen = {*parts["train"], *parts["validation"]}

@@ -6,6 +6,7 @@ After a crash the engine resumes what this worker had begun, from its last finis
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from types import FrameType
@@ -38,7 +39,7 @@ class Worker:
         self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze())
         self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())
         self._register = self._engine.step("register", lambda run_id: self._job(run_id).register())
-        self._workflow = self._engine.workflow("training_run", self._training_run)
+        self._workflow = self._engine.workflow("training_run", lambda run_id: self._training_run(run_id))  # noqa: PLW0108 - the engine marks the function it is given, which a bound method refuses
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop; what runs then is resumed at the next start."""
@@ -90,8 +91,6 @@ def run_worker(settings: Settings) -> None:
         signal.signal(number, end)
     worker = Worker(settings)
     worker.run(stop)
-    # A training that runs is a process of its own, which ends with this one; waiting for its thread would take an epoch.
-    import os
-
+    # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.
     logging.shutdown()
     os._exit(0)

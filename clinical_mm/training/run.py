@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from clinical_mm.bundle import save_bundle
@@ -69,7 +67,7 @@ def train(
         reporter.close()
 
 
-def _train(  # noqa: PLR0913 - the parts of one training, named
+def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     config: ModelConfig,
     snapshot: Path,
     out: Path,
@@ -115,7 +113,6 @@ def _train(  # noqa: PLR0913 - the parts of one training, named
     metrics = {**reports, "epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
     card = make_card(config, diagnoses, cases, parts, folder_sha256(snapshot), metrics)
     reporter.step("saving", 0, 1)
-    _write_split(out, cases, parts)
     save_bundle(
         out / "bundle",
         config=config,
@@ -125,6 +122,7 @@ def _train(  # noqa: PLR0913 - the parts of one training, named
         modalities=modalities,
         calibration=calibration,
         card=card,
+        split=_names(cases, parts),
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
@@ -189,11 +187,8 @@ def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool])
         return fit.run(out / "checkpoint", writer, reporter, cancelled)
 
 
-def _write_split(out: Path, cases: Sequence[Case], parts: Split) -> None:
-    names = np.array([case.id or case.external_id or case.patient.id for case in cases])
-    content = {
-        "train": names[list(parts.train)].tolist(),
-        "validation": names[list(parts.validation)].tolist(),
-        "test": names[list(parts.test)].tolist(),
-    }
-    (out / "split.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+def _names(cases: Sequence[Case], parts: Split) -> dict[str, list[str]]:
+    """Which cases were in which part, by their ids."""
+    names = [case.id or case.external_id or case.patient.id for case in cases]
+    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    return {part: [names[i] for i in chosen] for part, chosen in rows.items()}

@@ -1,0 +1,30 @@
+"""Where the parts of a bundle lie, and what may not lie there; apart from ``bundle.py`` so that it needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from clinical_mm.errors import InvalidBundle
+
+WEIGHTS = Path("models/model.safetensors")
+MODEL = Path("configs/model.json")
+SPLIT = Path("docs/split.json")
+UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise InvalidBundle where a file may hold a pickle: loading one runs whatever code its author put in."""
+    if not folder.is_dir():
+        raise InvalidBundle(f"{folder}: no such folder")
+    unsafe = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in UNSAFE)
+    if unsafe:
+        raise InvalidBundle(
+            f"{folder}: {', '.join(unsafe)} may hold a pickle, which can run code; only safetensors load"
+        )
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of a bundle's weights file."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
