@@ -29,7 +29,7 @@ class ModalityShare:
 
 
 @dataclass(frozen=True)
-class Warning:  # noqa: A001 - the contract's word
+class Caution:
     """Something a reader must know before trusting the answer."""
 
     code: str
@@ -47,7 +47,7 @@ class Prediction:
     coverage: float
     prediction_set: tuple[str, ...]
     modalities: tuple[ModalityShare, ...]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Caution, ...]
     abstained: bool
 
     def to_json(self) -> dict[str, Any]:

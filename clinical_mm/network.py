@@ -44,6 +44,12 @@ class MultimodalNetwork(nn.Module):
             self.encoders[name].eval()
         return self
 
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of a modality."""
+        found = self.encoders[name]
+        assert isinstance(found, Encoder)  # noqa: S101 - what the constructor put in
+        return found
+
     def encode(self, batches: Mapping[str, Batch]) -> dict[str, Tokens]:
         """Tokens of each modality in ``batches``."""
         tokens = {}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinical_mm.answers import DiagnosisProbability, Explanation, ModalityShare, Prediction, Warning
+from clinical_mm.answers import Caution, DiagnosisProbability, Explanation, ModalityShare, Prediction
 from clinical_mm.bundle import Bundle, load_bundle
 from clinical_mm.case import Case
 from clinical_mm.device import choose_device
@@ -142,18 +142,17 @@ class Predictor:
             abstained=everything,
         )
 
-    def _warnings(self, case: Case, sample: Mapping[str, Sample | None]) -> list[Warning]:
+    def _warnings(self, case: Case, sample: Mapping[str, Sample | None]) -> list[Caution]:
         found = []
         absent = [name for name, part in sample.items() if part is None]
         rest = " and ".join(MISSING.get(n, n) for n, part in sample.items() if part is not None)
         for name in absent:
             what = MISSING.get(name, name)
-            found.append(Warning(f"{what}-missing", f"no {what}: the probability rests on {rest} alone"))
+            found.append(Caution(f"{what}-missing", f"no {what}: the probability rests on {rest} alone"))
         brought = {"imaging": bool(case.images), "text": case.note is not None, "vitals": bool(case.vitals)}
         for name, there in brought.items():
             if there and name not in self.modalities:
-                found.append(Warning(f"{MISSING[name]}-not-used", f"this model does not read {MISSING[name]}"))
+                found.append(Caution(f"{MISSING[name]}-not-used", f"this model does not read {MISSING[name]}"))
         known = {v.name for v in self.bundle.catalogue.vitals}
-        for name in sorted(set(case.vitals) - known):
-            found.append(Warning("vital-not-used", f"this model does not know {name}"))
-        return found
+        unknown = sorted(set(case.vitals) - known)
+        return [*found, *(Caution("vital-not-used", f"this model does not know {name}") for name in unknown)]

@@ -82,7 +82,8 @@ class Report:
         head = [
             f"{self.cases} cases of {self.patients} patients",
             f"macro AUROC {self.macro_auroc}, macro AUPRC {self.macro_auprc}, Brier {self.brier}",
-            f"calibration error {self.calibration_error:.3f}, set coverage {self.coverage:.2f} (size {self.set_size:.1f})",
+            f"calibration error {self.calibration_error:.3f}",
+            f"prediction sets: coverage {self.coverage:.2f}, mean size {self.set_size:.1f}",
             "",
             f"{'diagnosis':<26}{'n':>5}  {'AUROC':<22}{'AUPRC':<22}{'sens':>6}{'spec':>6}",
         ]

@@ -38,11 +38,11 @@ class IntegratedGradients:
         """The additive account of one target."""
         batches, present_BM = predictor.batch([predictor.read(case)])
         there = [name for name, column in zip(predictor.modalities, present_BM[0], strict=True) if bool(column)]
-        encoders = predictor.network.encoders
+        encoder = predictor.network.encoder
         with predictor.lock:
             with torch.no_grad():
-                inputs = tuple(encoders[name].inputs(batches[name]).detach() for name in there)
-                baselines = tuple(encoders[name].baseline(batches[name]).detach() for name in there)
+                inputs = tuple(encoder(name).inputs(batches[name]).detach() for name in there)
+                baselines = tuple(encoder(name).baseline(batches[name]).detach() for name in there)
             log_odds = _log_odds(predictor, batches, present_BM, there, target)
             with torch.no_grad():
                 value, baseline_value = float(log_odds(*inputs)), float(log_odds(*baselines))
@@ -73,9 +73,9 @@ def _log_odds(
         steps = len(inputs[0])
         # Absent modalities keep one token of padding, which their presence flag masks.
         repeated = {n: {k: v.expand(steps, *v.shape[1:]) for k, v in batches[n].items()} for n in batches}
-        tokens = {n: network.encoders[n].tokens(x, repeated[n]) for n, x in zip(there, inputs, strict=True)}
+        tokens = {n: network.encoder(n).tokens(x, repeated[n]) for n, x in zip(there, inputs, strict=True)}
         with torch.no_grad():
-            tokens |= {n: network.encoders[n](repeated[n]) for n in batches if n not in there}
+            tokens |= {n: network.encoder(n)(repeated[n]) for n in batches if n not in there}
         scaled_SK = network.join(tokens, present_BM.expand(steps, -1)).logits_BK / calibration.temperature
         if calibration.kind == "co-occurring":
             return scaled_SK[:, position]

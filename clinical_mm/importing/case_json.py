@@ -69,7 +69,8 @@ class Measurement(BaseModel):
     @classmethod
     def _number(cls, data: Any) -> Any:
         if isinstance(data, bool) or not isinstance(data, int | float | Mapping | Measurement):
-            raise ValueError('must be a number, or {"value": number, "unit": UCUM}')
+            # a ValueError, not a TypeError: pydantic points at those
+            raise ValueError('must be a number, or {"value": number, "unit": UCUM}')  # noqa: TRY004
         if isinstance(data, int | float):
             if not math.isfinite(data):
                 raise ValueError("must be a finite number")

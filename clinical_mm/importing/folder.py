@@ -1,4 +1,4 @@
-"""The plain folder: ``cases.jsonl``, a case a line in the contract's JSON plus ``id`` and ``files``; the files beside it.
+"""The plain folder: ``cases.jsonl``, a case a line in the contract's JSON plus ``id`` and ``files``; and the files.
 
 It is what ``cases export`` writes, what ``cases import --format folder`` reads, and what a training snapshot is.
 """

@@ -165,13 +165,14 @@ class Text(Modality):
     def _bert(self) -> Any:
         from transformers import AutoModel
 
+        model: Any = AutoModel
         # The pooler's output is never used; without it a bundle is smaller.
         options = {"add_pooling_layer": False} if self._config.model_type in {"bert", "roberta", "xlm-roberta"} else {}
         if self._assets is not None:
-            return AutoModel.from_config(self._config, attn_implementation="sdpa", **options)
+            return model.from_config(self._config, attn_implementation="sdpa", **options)
         try:
             with _quiet_transformers():
-                return AutoModel.from_pretrained(
+                return model.from_pretrained(
                     str(self._source), config=self._config, attn_implementation="sdpa", use_safetensors=True, **options
                 )
         except (OSError, ValueError) as error:
@@ -212,8 +213,9 @@ class TextEncoder(Encoder):
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """The pooler that is left out on purpose is no news, and a bar of 0.1 s tells nothing."""
-    from transformers.utils import logging
+    import transformers.utils.logging
 
+    logging: Any = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -25,8 +25,7 @@ def draw_chest(rng: np.random.Generator, present: tuple[str, ...]) -> tuple[Fiel
     for code in present:
         if rng.random() >= VISIBLE:
             continue
-        change, mask = FINDINGS[code](rng, lungs)
-        picture, masks[code] = picture + change, mask
+        picture, masks[code] = FINDINGS[code](rng, lungs, picture)
     return _film(rng, picture), masks
 
 
@@ -43,10 +42,10 @@ def _body(rng: np.random.Generator, lungs: tuple[Field, Field]) -> Field:
     for rib in range(8):
         arc = 0.16 + 0.085 * rib + phase + 0.5 * (_X - 0.5) ** 2
         picture += 0.055 * np.exp(-(((_Y - arc) / 0.009) ** 2)) * torso
-    return picture
+    return np.asarray(picture)
 
 
-def _pneumonia(rng: np.random.Generator, lungs: tuple[Field, Field]) -> tuple[Field, Field]:
+def _pneumonia(rng: np.random.Generator, lungs: tuple[Field, Field], picture: Field) -> tuple[Field, Field]:
     """A patchy opacity anywhere within one lung."""
     lung = lungs[rng.integers(2)]
     rows, columns = np.nonzero(lung > 0.35)
@@ -54,40 +53,40 @@ def _pneumonia(rng: np.random.Generator, lungs: tuple[Field, Field]) -> tuple[Fi
     radius = rng.uniform(0.045, 0.085)
     distance = np.hypot(_X - columns[spot] / SIZE, _Y - rows[spot] / SIZE) / radius
     opacity = np.exp(-(distance**2)) * (0.75 + 0.25 * _cloud(rng, 12)) * _soft(lung, 0.01)
-    return rng.uniform(0.22, 0.38) * opacity, (distance < 1.2) & (lung > 0)
+    return picture + rng.uniform(0.22, 0.38) * opacity, (distance < 1.2) & (lung > 0)
 
 
-def _effusion(rng: np.random.Generator, lungs: tuple[Field, Field]) -> tuple[Field, Field]:
+def _effusion(rng: np.random.Generator, lungs: tuple[Field, Field], picture: Field) -> tuple[Field, Field]:
     """Fluid at the base of one lung, its upper edge a meniscus."""
     side = int(rng.integers(2))
     lung, center = lungs[side], (0.31, 0.69)[side]
     level = rng.uniform(0.6, 0.7)
     edge = level - 0.9 * (_X - center) ** 2 / 0.155
     fluid = 1 / (1 + np.exp(-(_Y - edge) / 0.012)) * _soft(lung, 0.01)
-    return rng.uniform(0.26, 0.36) * fluid, (edge < _Y) & (lung > 0)
+    return picture + rng.uniform(0.26, 0.36) * fluid, (edge < _Y) & (lung > 0)
 
 
-def _heart_failure(rng: np.random.Generator, lungs: tuple[Field, Field]) -> tuple[Field, Field]:
+def _heart_failure(rng: np.random.Generator, lungs: tuple[Field, Field], picture: Field) -> tuple[Field, Field]:
     """A large heart and haze around both hila."""
     width = rng.uniform(0.17, 0.21)
     heart = _soft(_ellipse(0.56, 0.64, width, 0.165), 0.015)
-    usual = _soft(_ellipse(0.55, 0.63, 0.115, 0.14), 0.012)
     haze = sum(np.exp(-(((_X - x) / 0.09) ** 2) - ((_Y - 0.45) / 0.13) ** 2) for x in (0.38, 0.62))
-    change = 0.33 * np.clip(heart - usual, 0, 1) + rng.uniform(0.07, 0.13) * haze
-    return change, (heart > 0.5) | (haze > 0.6)
+    hazy = picture + rng.uniform(0.07, 0.13) * haze
+    return np.maximum(hazy, 0.66 * heart), (heart > 0.5) | (haze > 0.6)
 
 
-def _pneumothorax(rng: np.random.Generator, lungs: tuple[Field, Field]) -> tuple[Field, Field]:
+def _pneumothorax(rng: np.random.Generator, lungs: tuple[Field, Field], picture: Field) -> tuple[Field, Field]:
     """Air above a lung's collapsed edge: darker, without markings, bounded by a fine line."""
     side = int(rng.integers(2))
     lung, center = lungs[side], (0.31, 0.69)[side]
     line = rng.uniform(0.27, 0.36) + 1.2 * (_X - center) ** 2 / 0.155
     air = (line > _Y) & (lung > 0)
     edge = np.exp(-(((_Y - line) / 0.006) ** 2)) * (lung > 0)
-    return 0.2 * edge - rng.uniform(0.1, 0.16) * _soft(air.astype(float), 0.008), air
+    return picture + 0.2 * edge - rng.uniform(0.1, 0.16) * _soft(air.astype(float), 0.008), air
 
 
-FINDINGS: dict[str, Callable[[np.random.Generator, tuple[Field, Field]], tuple[Field, Field]]] = {
+Finding = Callable[[np.random.Generator, tuple[Field, Field], Field], tuple[Field, Field]]
+FINDINGS: dict[str, Finding] = {
     "pneumonia": _pneumonia,
     "pleural-effusion": _effusion,
     "heart-failure": _heart_failure,
@@ -104,7 +103,7 @@ def _film(rng: np.random.Generator, picture: Field) -> Field:
 
 def _ellipse(x: float, y: float, half_width: float, half_height: float) -> Field:
     """1 at the centre falling to 0 at the rim, 0 outside."""
-    return np.clip(1 - ((_X - x) / half_width) ** 2 - ((_Y - y) / half_height) ** 2, 0, 1)
+    return np.asarray(np.clip(1 - ((_X - x) / half_width) ** 2 - ((_Y - y) / half_height) ** 2, 0, 1))
 
 
 def _soft(field: Field, edge: float) -> Field:

@@ -62,7 +62,7 @@ def draw_vitals(rng: np.random.Generator, present: tuple[str, ...]) -> dict[str,
 
 
 def log_likelihood_ratios(code: str, vitals: Mapping[str, float]) -> dict[str, float]:
-    """Ln p(value | diagnosis) - ln p(value | none) of each vital, the other diagnoses absent."""
+    """The log ratio ln p(value | diagnosis) - ln p(value | none) of each vital, the other diagnoses absent."""
     ratios = {}
     for name, value in vitals.items():
         d = DISTRIBUTIONS[name]

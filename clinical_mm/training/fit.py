@@ -133,9 +133,9 @@ class Fit:
 
     def _take_back_weights(self) -> None:
         """Class weights moved the best logits by ln w; the head's bias gives that back."""
-        head = self.network.head[-1]
+        bias = self.network.head.get_parameter("1.bias")
         with torch.no_grad():
-            head.bias.sub_(torch.from_numpy(np.log(self.weights)).to(head.bias))
+            bias.sub_(torch.from_numpy(np.log(self.weights)).to(bias))
 
 
 def drop_modalities(present_BM: Tensor, probability: float, draw: torch.Generator) -> Tensor:

@@ -25,9 +25,9 @@ def class_weights(kind: str, targets: np.ndarray, *, weighted: bool) -> np.ndarr
         return np.ones(targets.shape[1], dtype=np.float32)
     if kind == "co-occurring":
         ratio = np.sqrt((len(targets) - positives) / np.maximum(positives, 1))
-        return np.clip(ratio, 1, HEAVIEST).astype(np.float32)
+        return np.asarray(np.clip(ratio, 1, HEAVIEST), dtype=np.float32)
     balance = len(targets) / (np.maximum(positives, 1) * targets.shape[1])
-    return np.clip(balance, 1 / HEAVIEST, HEAVIEST).astype(np.float32)
+    return np.asarray(np.clip(balance, 1 / HEAVIEST, HEAVIEST), dtype=np.float32)
 
 
 def make_loss(kind: str, weights: np.ndarray, device: torch.device) -> Loss:

@@ -40,7 +40,7 @@ class TrainedModel:
     card: dict[str, Any]
 
 
-def train(
+def train(  # noqa: PLR0913 - the parts of one training, named
     config: ModelConfig,
     snapshot: Path,
     out: Path,
