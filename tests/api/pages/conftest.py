@@ -1,0 +1,126 @@
+"""The pages in a real Chromium, over a listening server with a really trained model and synthetic cases."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from api.access.service import Caller, Role
+from clinical_mm.case import Case, Patient
+from clinical_mm.phantom import draw
+from tests.api.conftest import BareSettings, listening
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Ward:
+    """A server with a model that serves; each test puts its own cases in."""
+
+    url: str
+    services: Any
+    admin: Caller
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def key(self, role: Role) -> tuple[str, str]:
+        key, secret = self.services.access.create_key(self.admin, role, f"Dr. {role}")
+        return key.id, secret
+
+    def submit(self, case: Case) -> str:
+        """Store a case as synthetic and unlabelled; its id."""
+        case = replace(case, external_id=f"synthetic-browser-{next(self.numbers)}", diagnoses=None)
+        return str(self.services.cases.submit_case(self.admin, case, synthetic=True).id)
+
+    def whole_case(self) -> str:
+        """A case with image, note and vitals."""
+        return self.submit(next(d.case for d in draw(60, 5) if d.case.images and d.case.note and d.case.vitals))
+
+    def explained_case(self) -> str:
+        case_id = self.whole_case()
+        prediction = self.services.predictions.create(self.admin, case_id)
+        self.services.explanations.create(self.admin, prediction.id)
+        return case_id
+
+    def note_only(self, note: str, patient: str = "p-1") -> str:
+        return self.submit(Case(patient=Patient(patient), note=note))
+
+
+@pytest.fixture(scope="session")
+def ward(migrated_sqlite: Path, trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """One server for all browser tests."""
+    from api.app import create_app
+    from api.services import build
+
+    workspace = tmp_path_factory.mktemp("ward")
+    shutil.copy(migrated_sqlite, workspace / "clinical_mm.db")
+    settings = BareSettings(workspace=workspace, embedded_worker=False)
+    services = build(settings)
+    admin = services.access.operator("default")
+    services.models.register(admin, None, trained_bundle, "tiny")
+    with listening(create_app(settings, services)) as url:
+        yield Ward(url, services, admin)
+    services.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no `chromium` on PATH: browser tests need one")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What the browser complained of: refused by the content security policy, or an error in a script."""
+    return []
+
+
+@pytest.fixture
+def sign_in(ward: Ward, context: BrowserContext, faults: list[str]) -> Callable[[Role], Page]:
+    """A page signed in by pasting a key, as its user does."""
+
+    def enter(role: Role) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
+        page.goto(f"{ward.url}/sign-in")
+        page.get_by_label("Key").fill(ward.key(role)[1])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{ward.url}/")
+        return page
+
+    return enter
+
+
+@pytest.fixture
+def clinician(sign_in: Callable[[Role], Page], faults: list[str]) -> Iterator[Page]:
+    """A signed-in clinician's page; no script error and no policy violation may come up."""
+    yield sign_in(Role.CLINICIAN)
+    assert faults == []

@@ -1,0 +1,77 @@
+"""The list, the training page and the registry in the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.access.service import Role
+from tests.api.pages.conftest import Ward
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_list_is_walked_by_keyboard(clinician: Page, ward: Ward) -> None:
+    for patient in ("walk-a", "walk-b", "walk-c"):
+        ward.note_only("walking through the list", patient=patient)
+    clinician.keyboard.press("/")
+    clinician.keyboard.type("walking through")
+    clinician.keyboard.press("Enter")
+    expect(clinician.locator("a.open")).to_have_text(["walk-c", "walk-b", "walk-a"])
+    for key in "jjkj":
+        clinician.keyboard.press(key)
+    clinician.keyboard.press("Enter")
+    expect(clinician.locator("h1")).to_have_text("walk-b")
+    clinician.keyboard.press("n")
+    expect(clinician.locator("h1")).to_have_text("walk-a")  # the search travels along
+
+
+def test_the_list_filters_by_label(clinician: Page, ward: Ward) -> None:
+    case_id = ward.note_only("a filter finds me")
+    clinician.goto(f"{ward.url}/?q={case_id}")
+    clinician.get_by_label("Label").select_option("labelled")
+    expect(clinician.get_by_text("No case fits.")).to_be_visible()
+    clinician.get_by_label("Label").select_option("to review")
+    expect(clinician.locator("a.open")).to_have_count(1)
+
+
+def test_a_run_is_started_watched_and_cancelled(sign_in: Callable[[Role], Page], ward: Ward) -> None:
+    page = sign_in(Role.TRAINER)
+    page.get_by_role("link", name="Training").click()
+    page.get_by_label("Configuration").select_option("small")
+    page.get_by_role("button", name="Start").click()
+    row = page.locator("#runs tbody tr").first
+    expect(row).to_contain_text("queued")
+    run = ward.services.training.list(ward.admin)[0]
+    ward.services.training.cancel(ward.admin, run.id)
+    expect(row).to_contain_text("cancelled")  # by polling, without a click
+
+
+def test_a_configuration_is_one_of_those_that_come_along(sign_in: Callable[[Role], Page], ward: Ward) -> None:
+    page = sign_in(Role.TRAINER)
+    page.goto(f"{ward.url}/training")
+    page.evaluate(
+        "document.querySelector('#config').append(new Option('/etc/passwd.yaml', '/etc/passwd.yaml', true, true))"
+    )
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("main")).to_contain_text("no configuration")
+
+
+def test_the_registry_shows_intervals_and_lets_an_admin_promote(
+    sign_in: Callable[[Role], Page], ward: Ward, trained_bundle: object
+) -> None:
+    first = ward.services.models.serving(ward.admin.project_id).id
+    second = ward.services.models.register(ward.admin, None, trained_bundle, "second").id
+    page = sign_in(Role.ADMIN)
+    page.get_by_role("link", name="Models").click()
+    expect(page.locator("tr.serving")).to_contain_text(first)
+    expect(page.locator("tr.serving .interval").first).to_have_text(re.compile(r"\[[\d.]+–[\d.]+\]"))
+    page.locator("tr", has_text=second).get_by_role("button", name="Promote").click()
+    expect(page.locator("tr.serving")).to_contain_text(second)
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.locator("tr.serving")).to_contain_text(first)
+    page.get_by_role("link", name=first).click()
+    expect(page.get_by_text("Not a medical device; not for use without review")).to_be_visible()
