@@ -112,7 +112,8 @@ def _fit_thresholds(p: np.ndarray, targets: np.ndarray, kind: str, coverage: flo
         return (pooled,) * p.shape[1]
     # So few cases of a diagnosis that no threshold of its own can promise the coverage: all diagnoses' together does.
     own = [_lower_quantile(p[targets[:, k].astype(bool), k], coverage) for k in range(p.shape[1])]
-    return tuple(threshold or pooled for threshold in own)
+    thresholds: tuple[float, ...] = tuple(threshold or pooled for threshold in own)
+    return thresholds
 
 
 def _lower_quantile(values: np.ndarray, coverage: float) -> float:

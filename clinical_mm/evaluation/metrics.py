@@ -68,7 +68,7 @@ def macro(metric: Metric) -> Metric:
 
 
 def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
-    """|observed share - mean probability| in bins of equal width, weighted by how many fall in (Naeini et al., 2015)."""
+    """|observed share - mean probability| in bins of equal width, weighted by their counts (Naeini et al., 2015)."""
     observed, claimed = targets.ravel(), probabilities.ravel()
     if observed.size == 0:
         return float("nan")

@@ -58,10 +58,16 @@ class PatientDocument(BaseModel):
     age_years: Annotated[float | None, Field(ge=0, le=130, strict=True)] = None
 
 
+def _or_number(schema: dict[str, Any]) -> None:
+    whole = dict(schema)
+    schema.clear()
+    schema.update(description=whole.pop("description"), anyOf=[{"type": "number"}, whole])
+
+
 class Measurement(BaseModel):
     """A value and its UCUM unit; a bare number is in the catalogue's unit."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_or_number)
     value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     unit: Annotated[str, Field(max_length=40)] | None = None
 
