@@ -27,7 +27,7 @@ from api.access.guard import public
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
 from api.ground.ids import new_id
-from api.ground.strict import StrictRequest
+from api.ground.strict import StrictRequest, refuse_unstorable
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
@@ -63,6 +63,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.before_request(_name_request)
     app.after_request(_finish)
     problems.register(app)
+    health.install(app, services)
+    app.before_request(refuse_unstorable)
     off = services.ground.settings.auth == "off"
     guard.install(
         app,
@@ -70,7 +72,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         anonymous=services.access.operator() if off else None,
         session=lambda: signed_in(services),
     )
-    health.install(app, services)
     for blueprint in (
         api.cases.routes.blueprint(services.cases, services.files),
         api.cases.catalogue_routes.blueprint(services.ground.catalogue),

@@ -14,7 +14,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 Identify = Callable[[], Caller | None]
 
 _NEEDED = "needed_role"
-_OPEN_ENDPOINTS = frozenset({"static", "pages.static"})
+_OPEN_ENDPOINTS = frozenset({"pages.static"})
+_DOCUMENTATION = "openapi."
 
 
 def needs(role: Role) -> Callable[[View], View]:
@@ -33,11 +34,15 @@ def public(view: View) -> View:
     return view
 
 
-def declared_role(view: Any) -> Any:
-    """The role a view declares, None for a public one; raises LookupError where it declares nothing."""
+def needed_role(app: Flask, endpoint: str) -> Role | None:
+    """The role that a route needs, None for a public one; raises LookupError where it declares nothing."""
+    if endpoint in _OPEN_ENDPOINTS or endpoint.startswith(_DOCUMENTATION):
+        return None
+    view: Any = app.view_functions[endpoint]
     while view is not None:
         if hasattr(view, _NEEDED):
-            return getattr(view, _NEEDED)
+            role: Role | None = getattr(view, _NEEDED)
+            return role
         view = getattr(view, "__wrapped__", None)
     raise LookupError("the route declares no role")
 
@@ -57,10 +62,8 @@ def install(app: Flask, access: Access, *, anonymous: Caller | None, session: Id
     def guard() -> None:
         if request.endpoint is None:
             return  # no such route: the 404 or 405 says so, and tells nothing else
-        if request.endpoint in _OPEN_ENDPOINTS or request.endpoint.startswith("openapi"):
-            return
         try:
-            role = declared_role(current_app.view_functions[request.endpoint])
+            role = needed_role(current_app, request.endpoint)
         except LookupError as error:
             raise Forbidden("this route declares no role, so nobody may call it") from error
         if role is None:

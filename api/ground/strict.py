@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Request
+from flask import Request, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.utils import cached_property
 
-from api.problems import Invalid, PointedError, pointer
+from api.problems import Invalid, NotFound, PointedError, pointer
 
 _JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
@@ -30,6 +30,24 @@ class StrictRequest(Request):
         if self.mimetype not in _JSON_TYPES:
             raise UnsupportedMediaType("send the body as application/json")
         return parse_json(data)
+
+
+def refuse_unstorable() -> None:
+    """Refuse a path or query that no identifier and no stored text can match; PostgreSQL would fail on it.
+
+    Raises:
+        NotFound: the path holds a NUL or half a surrogate pair.
+        Invalid: a query parameter does.
+    """
+    if not storable(request.path):
+        raise NotFound("no such object")
+    faults = [
+        PointedError(pointer=pointer((name,)), detail="must not hold NUL or a lone surrogate")
+        for name, value in request.args.items(multi=True)
+        if not storable(name + value)
+    ]
+    if faults:
+        raise Invalid("the query holds characters that cannot be stored", errors=faults)
 
 
 def parse_json(text: bytes) -> Any:

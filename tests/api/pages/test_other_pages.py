@@ -24,6 +24,7 @@ def test_the_list_is_walked_by_keyboard(clinician: Page, ward: Ward) -> None:
     for key in "jjkj":
         clinician.keyboard.press(key)
     clinician.keyboard.press("Enter")
+    clinician.wait_for_url("**/cases/*")
     expect(clinician.locator("h1")).to_have_text("walk-b")
     clinician.keyboard.press("n")
     expect(clinician.locator("h1")).to_have_text("walk-a")  # the search travels along

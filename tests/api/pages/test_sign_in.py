@@ -127,7 +127,7 @@ def test_a_session_opens_the_pages_and_not_the_api(ward: Ward) -> None:
 
 def test_pages_allow_no_inline_script_and_no_other_host(ward: Ward) -> None:
     client, _, _ = signed_in_client(ward, Role.VIEWER)
-    answer = client.get("/")
+    answer = client.get("/models")
     policy = answer.headers["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "http" not in policy

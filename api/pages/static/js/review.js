@@ -9,6 +9,7 @@ export function startReview(form) {
   form.querySelector("textarea").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault(); // Shift + Enter makes a new line
+      event.target.blur(); // else the focus comes back to it, and n would be a letter
       form.requestSubmit();
     }
   });
