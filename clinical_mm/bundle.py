@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clinical_mm.bundle_layout import MODEL, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
+from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
@@ -34,7 +35,6 @@ from clinical_mm.evaluation.calibration import Calibration
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork, build_network
-from clinical_mm.training.card import card_markdown
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,6 @@ def trained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bundle_copy(trained_bundle: Path, tmp_path: Path) -> Iterator[Path]:
+def bundle_copy(trained_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model that a test may spoil."""
-    yield Path(shutil.copytree(trained_bundle, tmp_path / "bundle"))
+    return Path(shutil.copytree(trained_bundle, tmp_path / "bundle"))

@@ -265,7 +265,7 @@ def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
     )
 
 
-def _filtered(project_id: str, wanted: CaseFilter) -> Select[tuple[CaseRow]]:
+def _filtered(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
     query = select(CaseRow).where(CaseRow.project_id == project_id)
     if wanted.q:
         found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)

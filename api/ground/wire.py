@@ -7,8 +7,9 @@ from typing import Any
 
 from flask import Response
 from pydantic import BaseModel
+from werkzeug.wrappers import Response as BaseResponse
 
-Answer = Response
+Answer = BaseResponse
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 

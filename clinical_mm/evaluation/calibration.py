@@ -109,7 +109,7 @@ def _fit_thresholds(p: np.ndarray, targets: np.ndarray, kind: str, coverage: flo
     of_true = p[targets.astype(bool)]
     pooled = _lower_quantile(of_true, coverage)
     if kind == "exclusive":
-        return (pooled,) * p.shape[1]
+        return tuple([pooled] * targets.shape[1])
     # So few cases of a diagnosis that no threshold of its own can promise the coverage: all diagnoses' together does.
     own = [_lower_quantile(p[targets[:, k].astype(bool), k], coverage) for k in range(p.shape[1])]
     thresholds: tuple[float, ...] = tuple(threshold or pooled for threshold in own)

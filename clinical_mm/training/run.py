@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from clinical_mm.bundle import save_bundle
+from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -21,7 +22,6 @@ from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
 from clinical_mm.modalities import modalities_of
 from clinical_mm.network import build_network
-from clinical_mm.training.card import make_card
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.fit import Fit
 from clinical_mm.training.progress import Listener, Reporter
@@ -111,7 +111,8 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         report = report_of(fit.logits(rows), data.targets[list(rows)], patients, diagnoses, calibration)
         reports[name] = report.to_json() if rows else None
     metrics = {**reports, "epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
-    card = make_card(config, diagnoses, cases, parts, folder_sha256(snapshot), metrics)
+    sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    card = make_card(config, diagnoses, cases, sizes, folder_sha256(snapshot), metrics)
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from benchmarks.cxr_cases import masked_case_folder
 
+from benchmarks.cxr_cases import masked_case_folder
 from tests.whole.server import Server, clinical_mm, create_key, wait_for_run
 
 pytestmark = pytest.mark.slow

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from clinical_mm.case import Case
 from clinical_mm.config import ModelConfig
-from clinical_mm.training.split import Split
 
 INTENDED_USE = (
     "Decision support for clinicians who review each answer. It supports a diagnosis, it never makes one. "
@@ -29,11 +28,14 @@ def make_card(
     config: ModelConfig,
     diagnoses: Sequence[str],
     cases: Sequence[Case],
-    split: Split,
+    sizes: Mapping[str, int],
     snapshot_sha256: str,
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card as JSON; the bundle shows the same as Markdown."""
+    """The card as JSON; the bundle shows the same as Markdown.
+
+    ``sizes``: how many cases taught (``train``), chose (``validation``) and judged (``test``).
+    """
     labels = Counter(code for case in cases for code in case.diagnoses or ())
     sexes = Counter(case.patient.sex or "unknown" for case in cases)
     ages = sorted(case.patient.age_years for case in cases if case.patient.age_years is not None)
@@ -49,9 +51,7 @@ def make_card(
             "snapshot_sha256": snapshot_sha256,
             "labelled_cases": len(cases),
             "patients": len({case.patient.id for case in cases}),
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
+            **sizes,
             "by_diagnosis": {code: labels[code] for code in diagnoses},
             "by_sex": dict(sexes),
             "median_age_years": ages[len(ages) // 2] if ages else None,
