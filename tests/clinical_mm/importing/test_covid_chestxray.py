@@ -13,7 +13,20 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.importing import Refused, import_cases
 from clinical_mm.importing.covid_chestxray import diagnoses_of
 
-COLUMNS = ["patientid", "offset", "sex", "age", "finding", "temperature", "pO2_saturation", "leukocyte_count", "view", "modality", "filename", "clinical_notes"]
+COLUMNS = [
+    "patientid",
+    "offset",
+    "sex",
+    "age",
+    "finding",
+    "temperature",
+    "pO2_saturation",
+    "leukocyte_count",
+    "view",
+    "modality",
+    "filename",
+    "clinical_notes",
+]
 
 
 @pytest.fixture
