@@ -10,7 +10,7 @@ from api.access.guard import caller, needs
 from api.access.service import Caller, Role
 from api.cases.schemas import CaseFilter, CaseOut, PreviewQuery, RawQuery
 from api.ground.wire import binary
-from api.pages.wording import has, moment, named, person
+from api.pages.wording import has, moment, name_of, named, person
 from api.services import Services
 
 ROWS = 40
@@ -84,7 +84,7 @@ def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str,
             "person": person(case),
             "has": has(case),
             "top": latest[case.id].diagnoses[0] if case.id in latest else None,
-            "labeller": (case.labelled_by or "").rpartition(" (")[0],
+            "labeller": name_of(case.labelled_by or ""),
             "label": named(services.ground.catalogue, case.diagnoses),
             "when": moment(case.acquired_at or case.created_at),
         }

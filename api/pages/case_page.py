@@ -15,7 +15,7 @@ from api.ground.wire import binary
 from api.pages.case_list import IMMUTABLE, case_filter, kept_filters
 from api.pages.measures import absent_measures, measure_rows
 from api.pages.stacks import stacks
-from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
+from api.pages.wording import MODALITIES, moment, name_of, named, person, what_is_absent
 from api.pages.words import pieces, strongest_words
 from api.predictions.schemas import PredictionOut
 from api.reviews.schemas import ReviewIn
@@ -105,6 +105,7 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
                 "named": named(catalogue, r.diagnoses),
                 "comment": r.comment,
                 "reviewer": r.reviewer,
+                "who": name_of(r.reviewer),
                 "when": moment(r.created_at),
             }
             for r in services.reviews.history(who, case_id)
@@ -169,5 +170,5 @@ def _answer(services: Services, prediction: PredictionOut | None, explanation: E
             for m in prediction.modalities
         ],
         "confirmed": named(services.ground.catalogue, probable(prediction.model_dump())),
-        "answered": f"Model {prediction.model}, {moment(prediction.created_at)}",
+        "answered": moment(prediction.created_at),
     }

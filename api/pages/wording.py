@@ -24,6 +24,12 @@ def person(case: CaseOut) -> str:
     return ", ".join(part for part in parts if part) or "sex and age unknown"
 
 
+def name_of(actor: str) -> str:
+    """``Dr. A`` of ``Dr. A (key_...)``: who did it, without the id of the key."""
+    name, bracket, _ = actor.rpartition(" (")
+    return name if bracket else actor
+
+
 def has(case: CaseOut) -> str:
     """What the case brings."""
     files = len(case.files)

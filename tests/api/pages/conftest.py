@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.access.service import Caller, Role
+from api.ground.migrate import upgrade
 from clinical_mm.case import Case, Patient
 from clinical_mm.phantom import draw
 from tests.api.conftest import BareSettings, listening
@@ -61,14 +62,13 @@ class Ward:
 
 
 @pytest.fixture(scope="session")
-def ward(migrated_sqlite: Path, trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+def ward(trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """One server for all browser tests."""
     from api.app import create_app
     from api.services import build
 
-    workspace = tmp_path_factory.mktemp("ward")
-    shutil.copy(migrated_sqlite, workspace / "clinical_mm.db")
-    settings = BareSettings(workspace=workspace, embedded_worker=False)
+    settings = BareSettings(workspace=tmp_path_factory.mktemp("ward"), embedded_worker=False)
+    upgrade(settings)
     services = build(settings)
     admin = services.access.operator("default")
     services.models.register(admin, None, trained_bundle, "tiny")

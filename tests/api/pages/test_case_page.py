@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 from api.access.service import Role
+from api.cases.schemas import CaseChange
+from clinical_mm.case import Case, ImageFile, Patient
 from tests.api.pages.conftest import Ward
+from tests.clinical_mm.pictures.dicoms import dicom
 
 pytestmark = pytest.mark.browser
 
@@ -89,6 +93,28 @@ def test_predict_and_explain_fill_the_page_without_leaving_it(clinician: Page, w
     clinician.get_by_role("button", name="Explain").click()
     expect(clinician.locator(".sum")).to_contain_text(str(target.inner_text()))
     assert pixels(clinician)["grey"] > 50_000  # the viewer lives on in the new part of the page
+
+
+def test_a_slider_walks_through_the_frames(clinician: Page, ward: Ward) -> None:
+    steps = np.stack([np.full((24, 32), level, np.uint16) for level in (100, 900, 1700)])
+    stored = dicom(steps, NumberOfFrames=3, WindowCenter="1000", WindowWidth="2000")
+    open_case(clinician, ward, ward.submit(Case(patient=Patient("p-1"), images=(ImageFile("steps.dcm", stored),))))
+    assert pixels(clinician)["mean"] == pytest.approx(255 * 900 / 2000, abs=3)  # it opens in the middle
+    clinician.get_by_label("Frame", exact=True).fill("2")
+    expect(clinician.locator("[data-frame-number]")).to_have_text("3 / 3")
+    clinician.wait_for_function(
+        "document.querySelector('canvas').getContext('2d').getImageData(200, 300, 1, 1).data[0] > 200"
+    )
+
+
+def test_a_changed_case_asks_for_a_new_prediction(clinician: Page, ward: Ward) -> None:
+    case_id = ward.note_only("Fever and cough.")
+    ward.services.predictions.create(ward.admin, case_id)
+    ward.services.cases.change(ward.admin, case_id, CaseChange(note="No fever."))
+    open_case(clinician, ward, case_id)
+    expect(clinician.locator(".warning.strong")).to_contain_text("predict again")
+    clinician.get_by_role("button", name="Explain").click()
+    expect(clinician.locator("[role=alert]")).to_contain_text("predict again")  # told, not dropped
 
 
 def test_what_is_absent_is_said(clinician: Page, ward: Ward) -> None:
