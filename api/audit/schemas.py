@@ -36,5 +36,5 @@ class AuditQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     object_id: str | None = Field(None, max_length=80)
     action: str | None = Field(None, max_length=60)
-    cursor: int | None = Field(None, ge=1)
+    cursor: int | None = Field(None, ge=1, le=2**31 - 1)
     limit: int = Field(50, ge=1, le=200)

@@ -135,13 +135,12 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
     unknown = sorted((set(request.form) - {"case"}) | (set(request.files) - {"case", "files"}))
     if unknown:
         raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])
-    if "case" in request.form:
-        text: bytes = request.form["case"].encode("utf-8", "surrogatepass")
-    elif "case" in request.files:
-        text = request.files["case"].read()
-    else:
-        raise Invalid("the part `case` is missing", errors=[PointedError(pointer="/case", detail="required")])
-    return _parse(text), [Upload(f.filename or "", f.read()) for f in request.files.getlist("files")]
+    sent = [text.encode() for text in request.form.getlist("case")]
+    sent += [part.read() for part in request.files.getlist("case")]
+    if len(sent) != 1:
+        fault = PointedError(pointer="/case", detail=f"required once; it came {len(sent)} times")
+        raise Invalid("send one part `case`", errors=[fault])
+    return _parse(sent[0]), [Upload(f.filename or "", f.read()) for f in request.files.getlist("files")]
 
 
 def _parse(text: bytes) -> CaseIn:
@@ -151,8 +150,8 @@ def _parse(text: bytes) -> CaseIn:
         raise Invalid("the case does not fit its schema", errors=pointed(error)) from error
 
 
-def _if_match() -> int | None:
-    sent = request.headers.get("If-Match", "*").strip().removeprefix("W/").strip('"')
-    if sent == "*":
+def _if_match() -> frozenset[str] | None:
+    """The versions that the caller has seen; None where the caller does not say, or says any."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 10 else -1
+    return frozenset(request.if_match.as_set(include_weak=True))

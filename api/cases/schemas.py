@@ -110,7 +110,8 @@ class PreviewQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     window: Annotated[
-        str | None, Field(pattern=r"^-?\d+(\.\d+)?,\d+(\.\d+)?$", description="center,width in stored units")
+        str | None,
+        Field(pattern=r"^-?\d{1,9}(\.\d{1,9})?,\d{1,9}(\.\d{1,9})?$", description="center,width in stored units"),
     ] = None
     frame: Annotated[int, Field(ge=0)] = 0
     size: Annotated[int, Field(ge=16, le=4096, description="longest side in pixels")] = 512

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,18 +96,18 @@ class Cases:
         items = [case_out(row) for row in rows[: wanted.limit]]
         return CasePage(items=items, next_cursor=items[-1].id if len(rows) > wanted.limit else None)
 
-    def change(self, caller: Caller, case_id: str, change: CaseChange, if_match: int | None = None) -> CaseOut:
+    def change(self, caller: Caller, case_id: str, change: CaseChange, seen: Collection[str] | None = None) -> CaseOut:
         """Change what ``change`` names.
 
         Raises:
-            PreconditionFailed: ``if_match`` is not the stored version.
+            PreconditionFailed: the stored version is not among those ``seen``.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
         """
         caller.require(Role.CLINICIAN)
         named = change.model_dump(exclude_unset=True)
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
-            _match(row, if_match)
+            _match(row, seen)
             stored = case_to_json(core_case(row, self._ground.blobs))
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
             for key in (k for k in named if named[k] is None):
@@ -120,13 +120,13 @@ class Cases:
             self._audit.record(session, caller, "case.change", "case", row.id, fields=sorted(named))
             return case_out(row)
 
-    def erase(self, caller: Caller, case_id: str, if_match: int | None = None) -> None:
+    def erase(self, caller: Caller, case_id: str, seen: Collection[str] | None = None) -> None:
         """Erase a case: row, predictions, explanations, reviews, and the blobs that no other case uses."""
         caller.require(Role.ADMIN)
         with self._ground.blobs.removing():
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
-                _match(row, if_match)
+                _match(row, seen)
                 mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
                 others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
                 blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
@@ -279,6 +279,6 @@ def _filtered(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
     return query
 
 
-def _match(row: CaseRow, if_match: int | None) -> None:
-    if if_match is not None and if_match != row.version:
-        raise PreconditionFailed(f"the case is at version {row.version}, not {if_match}: read it again")
+def _match(row: CaseRow, seen: Collection[str] | None) -> None:
+    if seen is not None and str(row.version) not in seen:
+        raise PreconditionFailed(f"the case is at version {row.version} by now: read it again")

@@ -64,6 +64,9 @@ def _or_number(schema: dict[str, Any]) -> None:
     schema.update(description=whole.pop("description"), anyOf=[{"type": "number"}, whole])
 
 
+_LARGEST = 10**300  # beyond it an integer is no float any more
+
+
 class Measurement(BaseModel):
     """A value and its UCUM unit; a bare number is in the catalogue's unit."""
 
@@ -78,7 +81,7 @@ class Measurement(BaseModel):
             # a ValueError, not a TypeError: pydantic points at those
             raise ValueError('must be a number, or {"value": number, "unit": UCUM}')  # noqa: TRY004
         if isinstance(data, int | float):
-            if not math.isfinite(data):
+            if (isinstance(data, int) and abs(data) > _LARGEST) or not math.isfinite(data):
                 raise ValueError("must be a finite number")
             return {"value": data}
         return data

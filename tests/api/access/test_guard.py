@@ -89,7 +89,9 @@ def test_only_bearer_keys_open(server_url: str, keys: dict[str, str], scheme: st
 )
 def test_a_case_of_another_project_does_not_exist(client_as: Clients, method: str, path: str) -> None:
     case = client_as("clinician").post("/cases", json=case_json()).json()["id"]
-    answer = client_as("stranger").request(method, path.format(case=case), json={"note": "x"} if method == "PATCH" else None)
+    answer = client_as("stranger").request(
+        method, path.format(case=case), json={"note": "x"} if method == "PATCH" else None
+    )
     assert answer.status_code == 404
     assert client_as("stranger").get("/cases").json()["items"] == []
     assert client_as("admin").get(f"/cases/{case}").status_code == 200

@@ -111,7 +111,10 @@ def test_keys_made_and_revoked_are_in_the_trail(client_as: Clients) -> None:
     assert made["secret"] not in str(trail)
 
 
-@pytest.mark.parametrize("body", [{}, {"role": "root", "name": "x"}, {"role": "viewer", "name": ""}, {"role": "viewer", "name": "x", "more": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"role": "root", "name": "x"}, {"role": "viewer", "name": ""}, {"role": "viewer", "name": "x", "more": 1}],
+)
 def test_a_wrong_key_request_is_422_with_pointers(client_as: Clients, body: dict[str, Any]) -> None:
     answer = client_as("admin").post("/keys", json=body)
     assert answer.status_code == 422

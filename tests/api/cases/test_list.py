@@ -15,7 +15,9 @@ def seven(client: httpx.Client) -> list[str]:
     ids = []
     for n in range(7):
         label = {0: [], 1: ["pneumonia"], 2: ["covid-19", "pneumonia"]}.get(n, ...)
-        body = case_json(external_id=f"acc-{n}", note=f"Note {n} 100%_sure Fièvre", diagnoses=label, patient={"id": f"p-{n}"})
+        body = case_json(
+            external_id=f"acc-{n}", note=f"Note {n} 100%_sure Fièvre", diagnoses=label, patient={"id": f"p-{n}"}
+        )
         ids.append(client.post("/cases", json=body).raise_for_status().json()["id"])
     return ids
 
@@ -35,7 +37,9 @@ def test_newest_come_first(client: httpx.Client, seven: list[str]) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
-def test_pages_hold_every_case_once_though_others_come_in_meanwhile(client: httpx.Client, seven: list[str], limit: int) -> None:
+def test_pages_hold_every_case_once_though_others_come_in_meanwhile(
+    client: httpx.Client, seven: list[str], limit: int
+) -> None:
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
@@ -69,7 +73,9 @@ def test_pages_hold_every_case_once_though_others_come_in_meanwhile(client: http
         ({"since": "2199-01-01T00:00:00+02:00"}, []),
     ],
 )
-def test_filters_hold_together(client: httpx.Client, seven: list[str], params: dict[str, Any], found: list[str]) -> None:
+def test_filters_hold_together(
+    client: httpx.Client, seven: list[str], params: dict[str, Any], found: list[str]
+) -> None:
     assert listed(client, **params) == found
 
 

@@ -1,0 +1,60 @@
+"""Erasing a case takes everything of it, nothing of another, and says so in the trail."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from tests.api.cases.test_submit import multipart
+from tests.api.conftest import case_json, png
+from tests.api.stored import Stored, state_of
+
+
+def test_row_and_blobs_are_gone_and_only_the_trail_knows(client: httpx.Client, stored: Stored) -> None:
+    before = state_of(stored)
+    case = client.post("/cases", headers={"Idempotency-Key": "k"}, **multipart(case_json(), ("a.png", png()))).json()
+    answer = client.delete(f"/cases/{case['id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    after = state_of(stored)
+    assert after.blobs == before.blobs
+    changed = {name for name in after.rows if after.rows[name] != before.rows[name]}
+    assert changed == {"audit_events"}
+    assert "p-1" not in str(after.rows["audit_events"])
+    assert client.get(f"/cases/{case['id']}").status_code == 404
+    assert client.get(f"/cases/{case['id']}/files/0").status_code == 404
+    assert client.delete(f"/cases/{case['id']}").status_code == 404
+    trail = client.get("/audit", params={"object_id": case["id"]}).json()["items"]
+    assert [e["action"] for e in trail] == ["case.erase", "case.submit"]
+
+
+def test_a_blob_that_another_case_shares_stays(client: httpx.Client, stored: Stored) -> None:
+    first = client.post("/cases", **multipart(case_json(), ("a.png", png(1)), ("b.png", png(2)))).json()
+    second = client.post("/cases", **multipart(case_json(external_id="acc-2"), ("c.png", png(1)))).json()
+    client.delete(f"/cases/{first['id']}")
+    assert len(state_of(stored).blobs) == 1
+    assert client.get(f"/cases/{second['id']}/files/0").content == png(1)
+    client.delete(f"/cases/{second['id']}")
+    assert state_of(stored).blobs == {}
+
+
+def test_a_case_may_come_again_after_it_was_erased(client: httpx.Client) -> None:
+    request = multipart(case_json(), ("a.png", png()))
+    first = client.post("/cases", headers={"Idempotency-Key": "k"}, **request).json()
+    client.delete(f"/cases/{first['id']}")
+    again = client.post("/cases", headers={"Idempotency-Key": "k"}, **request)
+    assert again.status_code == 201
+    assert again.json()["id"] != first["id"]
+    assert client.get(f"/cases/{again.json()['id']}/files/0").content == png()
+
+
+def test_a_file_is_never_lost_when_one_case_goes_while_another_comes(client: httpx.Client) -> None:
+    def come_and_go(n: int) -> None:
+        for round_ in range(4):
+            body = multipart(case_json(external_id=f"acc-{n}-{round_}"), ("a.png", png()))
+            case = client.post("/cases", **body).raise_for_status().json()
+            assert client.get(f"/cases/{case['id']}/files/0").content == png()
+            client.delete(f"/cases/{case['id']}").raise_for_status()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(come_and_go, range(6)))
