@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from clinical_mm.config import TrainingConfig
-from clinical_mm.errors import Cancelled
+from clinical_mm.errors import Cancelled, InvalidConfig
 from clinical_mm.network import MultimodalNetwork
 from clinical_mm.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint
 from clinical_mm.training.data import Feed, TrainingData
@@ -57,6 +57,7 @@ class Fit:
 
         Raises:
             Cancelled: ``cancelled`` said so, between two batches.
+            InvalidConfig: the loss is no number any more.
         """
         position = load_checkpoint(folder, self.network, self.optimizer)
         while position.epoch < self.config.epochs and position.epoch - position.best_epoch < self.config.patience:
@@ -64,6 +65,8 @@ class Fit:
             reporter.epoch = epoch
             train_loss = self._epoch(epoch, reporter, cancelled)
             loss = self.validation_loss(cancelled)
+            if not math.isfinite(loss):
+                raise InvalidConfig(f"training diverged in epoch {epoch}: lower training.learning_rate")
             position.epoch = epoch
             position.history.append({"epoch": epoch, "train_loss": train_loss, "validation_loss": loss})
             if loss < position.best_loss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.device import choose_device
 from clinical_mm.errors import NotEnoughData
-from clinical_mm.evaluation.calibration import fit_calibration, targets_of
+from clinical_mm.evaluation.calibration import Calibration, fit_calibration, targets_of
 from clinical_mm.evaluation.report import report_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
 from clinical_mm.modalities import modalities_of
+from clinical_mm.modalities.base import Sample
 from clinical_mm.network import build_network
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.fit import Fit
@@ -90,6 +91,7 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     for modality in modalities.values():
         modality.fit(samples_first)
     samples = read_samples(modalities, cases, lambda done, total: reporter.step("reading", done, total))
+    parts = _readable(parts, samples)
     data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
 
     torch.manual_seed(config.training.seed)
@@ -105,14 +107,11 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    reports = {}
-    for name, rows in (("validation", parts.validation), ("test", parts.test)):
-        patients = [cases[i].patient.id for i in rows]
-        report = report_of(fit.logits(rows), data.targets[list(rows)], patients, diagnoses, calibration)
-        reports[name] = report.to_json() if rows else None
-    metrics = {**reports, "epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+    metrics = _evaluate(fit, parts, cases, diagnoses, calibration)
+    metrics |= {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
     sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
-    card = make_card(config, diagnoses, cases, sizes, folder_sha256(snapshot), metrics)
+    used = [cases[i] for i in (*parts.train, *parts.validation, *parts.test)]
+    card = make_card(config, diagnoses, used, sizes, folder_sha256(snapshot), metrics)
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -127,6 +126,17 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _evaluate(
+    fit: Fit, parts: Split, cases: Sequence[Case], diagnoses: Sequence[str], calibration: Calibration
+) -> dict[str, Any]:
+    reports: dict[str, Any] = {}
+    for name, rows in (("validation", parts.validation), ("test", parts.test)):
+        patients = [cases[i].patient.id for i in rows]
+        report = report_of(fit.logits(rows), fit.data.targets[list(rows)], patients, diagnoses, calibration)
+        reports[name] = report.to_json() if rows else None
+    return reports
 
 
 def select_cases(
@@ -163,6 +173,21 @@ def select_cases(
     if config.task.kind == "exclusive":
         labelled = [c for c in labelled if len(set(c.diagnoses or ()) & set(taught)) == 1]
     return labelled, taught
+
+
+def _readable(parts: Split, samples: Sequence[Mapping[str, Sample | None]]) -> Split:
+    """Only cases that have something of what this model reads: an image alone teaches nothing to a model of notes."""
+
+    def kept_of(part: Sequence[int]) -> tuple[int, ...]:
+        return tuple(i for i in part if any(found is not None for found in samples[i].values()))
+
+    kept = Split(kept_of(parts.train), kept_of(parts.validation), kept_of(parts.test))
+    if len(kept.train) < 2 or not kept.validation:
+        raise NotEnoughData(
+            f"only {len(kept.train)} training and {len(kept.validation)} validation cases have any of the modalities "
+            "that the configuration names"
+        )
+    return kept
 
 
 def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:

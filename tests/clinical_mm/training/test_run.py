@@ -1,0 +1,155 @@
+"""Training: reproducible, resumable after ``kill -9``, honest about too little data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.config import ModelConfig
+from clinical_mm.errors import Cancelled, NotEnoughData
+from clinical_mm.importing.folder import write_folder
+from clinical_mm.phantom import draw
+from clinical_mm.training.progress import Progress
+from clinical_mm.training.run import TrainedModel, select_cases, train
+from tests.models import phantom_folder, tiny_config
+
+NOTE_AND_VITALS = {
+    "text": {"model": "minilm", "max_tokens": 64, "stride": 16, "layers": 1, "frozen": True},
+    "vitals": {"width": 16},
+}
+
+
+def light(**training: Any) -> ModelConfig:
+    """Without images: quick enough to be trained many times."""
+    options = {"epochs": 3, "batch_size": 16, "learning_rate": 0.003, **training}
+    return tiny_config(modalities=NOTE_AND_VITALS, training=options)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phantom_folder(tmp_path_factory.mktemp("snapshot"))
+
+
+def quietly(config: ModelConfig, snapshot: Path, out: Path, **options: Any) -> TrainedModel:
+    return train(config, snapshot, out, device="cpu", **{"progress": lambda _: None, **options})
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_does_not(snapshot: Path, tmp_path: Path) -> None:
+    one, same = (quietly(light(), snapshot, tmp_path / name) for name in ("one", "same"))
+    other = quietly(light(seed=1), snapshot, tmp_path / "other")
+    assert one.metrics == same.metrics
+    assert one.metrics["history"] != other.metrics["history"]
+
+
+def test_progress_names_every_stage_and_never_goes_back(snapshot: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    quietly(light(), snapshot, tmp_path, progress=told.append)
+    stages = list(dict.fromkeys(p.stage for p in told))
+    assert stages == ["reading", "features", "training", "calibrating", "evaluating", "saving"]
+    fractions = [p.fraction for p in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+def test_cancelling_stops_between_batches_and_a_new_start_goes_on(snapshot: Path, tmp_path: Path) -> None:
+    asked = iter([False] * 7 + [True])
+    with pytest.raises(Cancelled):
+        quietly(light(), snapshot, tmp_path, cancelled=lambda: next(asked))
+    assert quietly(light(), snapshot, tmp_path).metrics["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_ends_where_an_uninterrupted_one_does(snapshot: Path, tmp_path: Path) -> None:
+    config = light(epochs=8, patience=8)
+    (tmp_path / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "clinical_mm.training",
+        "--config",
+        str(tmp_path / "config.json"),
+        "--device",
+        "cpu",
+    ]
+    command += ["--snapshot", str(snapshot), "--out"]
+
+    victim = subprocess.Popen([*command, str(tmp_path / "killed")])
+    wait_for_epoch(tmp_path / "killed", 3, victim)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "killed" / "bundle").exists()
+
+    for name in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / name)], check=True)
+    killed, whole = (load_file(tmp_path / n / "bundle/models/model.safetensors") for n in ("killed", "whole"))
+    assert all(killed[key].equal(whole[key]) for key in whole)
+
+
+def wait_for_epoch(out: Path, epoch: int, process: subprocess.Popen[bytes]) -> None:
+    state = out / "checkpoint" / "state.json"
+    while process.poll() is None:
+        try:
+            if json.loads(state.read_text(encoding="utf-8"))["position"]["epoch"] >= epoch:
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError("the training ended before it could be killed")
+
+
+def test_a_training_process_says_in_one_line_why_it_failed(tmp_path: Path) -> None:
+    phantom_folder(tmp_path / "few", count=4)
+    command = [sys.executable, "-m", "clinical_mm.training", "--config", "small", "--snapshot", str(tmp_path / "few")]
+    answer = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "4 labelled cases that fit the task; it takes at least 12" in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_unlabelled_cases_teach_nothing_and_labelled_negatives_do(catalogue: Catalogue) -> None:
+    cases = [drawn.case for drawn in draw(40, seed=2)]
+    hidden = [replace(case, diagnoses=None) for case in cases[:10]] + cases[10:]
+    chosen, diagnoses = select_cases(hidden, light(), catalogue)
+    assert len(chosen) == 30
+    assert () in {case.diagnoses for case in chosen}
+    assert set(diagnoses) <= {"pneumonia", "pleural-effusion", "heart-failure", "pneumothorax"}
+
+
+def test_an_exclusive_task_keeps_cases_with_exactly_one_of_its_diagnoses(catalogue: Catalogue) -> None:
+    task = {"kind": "exclusive", "diagnoses": ["pneumonia", "heart-failure"]}
+    config = tiny_config(modalities=NOTE_AND_VITALS, task=task)
+    chosen, diagnoses = select_cases([drawn.case for drawn in draw(80, seed=2)], config, catalogue)
+    assert diagnoses == ("pneumonia", "heart-failure")
+    assert all(len(set(case.diagnoses or ()) & set(diagnoses)) == 1 for case in chosen)
+
+
+def test_an_exclusive_model_gives_probabilities_that_sum_to_one(tmp_path: Path) -> None:
+    from clinical_mm.predictor import load_model
+
+    snapshot = phantom_folder(tmp_path / "snapshot", count=80)
+    task = {"kind": "exclusive", "diagnoses": ["pneumonia", "heart-failure"]}
+    config = tiny_config(modalities=NOTE_AND_VITALS, task=task, training={"epochs": 2})
+    model = load_model(quietly(config, snapshot, tmp_path / "out").folder, device="cpu")
+    case = next(d.case for d in draw(20, seed=9) if d.case.note and d.case.vitals)
+    assert sum(d.probability for d in model.predict([case])[0].diagnoses) == pytest.approx(1)
+    account = model.explain(case, "pneumonia")
+    assert sum(s for _, s in account.contributions) == pytest.approx(account.value - account.baseline_value, abs=0.05)
+
+
+@pytest.mark.parametrize("labels", [(), ("pneumonia",)])
+def test_nothing_to_tell_apart_is_said(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    cases = (replace(drawn.case, diagnoses=labels) for drawn in draw(20, seed=2))
+    write_folder(cases, tmp_path / "snapshot")
+    with pytest.raises(NotEnoughData, match="nothing to tell apart"):
+        quietly(light(), tmp_path / "snapshot", tmp_path / "out")
