@@ -26,6 +26,7 @@ from api.access import guard
 from api.access.guard import public
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
+from api.ground import outage
 from api.ground.ids import new_id
 from api.ground.strict import StrictRequest, refuse_unstorable
 from api.pages.session import signed_in
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.before_request(_name_request)
     app.after_request(_finish)
     problems.register(app)
+    outage.register(app)
     health.install(app, services)
     app.before_request(refuse_unstorable)
     off = services.ground.settings.auth == "off"

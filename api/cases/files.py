@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from api.access.service import Caller
@@ -14,6 +15,9 @@ from api.problems import NotFound
 
 if TYPE_CHECKING:
     from clinical_mm.pictures import Picture
+
+MOST_DECODED_BYTES = 256 * 2**20
+"""Pixel values kept decoded between requests."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Files:
     def __init__(self, ground: Ground, cases: Cases) -> None:
         self._ground = ground
         self._cases = cases
-        # A reader looks at one file many times in a row (window, frames): the last few stay decoded.
-        self._decode = lru_cache(maxsize=4)(self._read)
+        self._decoded: OrderedDict[str, Picture] = OrderedDict()
+        self._lock = threading.Lock()
 
     def content(self, caller: Caller, case_id: str, position: int) -> StoredFile:
         """The object as it was sent; raises NotFound."""
@@ -72,10 +76,21 @@ class Files:
             raise NotFound(f"file {position} of case {case_id} has {row.frames} frames, no frame {frame}")
         return self._decode(row.sha256)
 
-    def _read(self, digest: str) -> Picture:
+    def _decode(self, digest: str) -> Picture:
+        """A reader looks at one file many times in a row (window, frames): the last few stay decoded."""
         from clinical_mm.pictures import read_picture
 
-        return read_picture(self._ground.blobs.get(digest))
+        with self._lock:
+            known = self._decoded.get(digest)
+            if known is not None:
+                self._decoded.move_to_end(digest)
+                return known
+        picture = read_picture(self._ground.blobs.get(digest))
+        with self._lock:
+            self._decoded[digest] = picture
+            while sum(p.frames.nbytes for p in self._decoded.values()) > MOST_DECODED_BYTES:
+                self._decoded.popitem(last=False)
+        return picture
 
     def _row(self, caller: Caller, case_id: str, position: int) -> CaseFileRow:
         with self._ground.database.reading() as session:

