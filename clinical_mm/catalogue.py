@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -118,6 +119,10 @@ class Catalogue(BaseModel):
         return converted
 
 
+_ONE_AT_A_TIME = threading.Lock()
+# Two threads that make the registry at once redefine each other's units, and contexts change it while they hold.
+
+
 def convert(value: float, unit: str, vital: Vital, pointer: str = "") -> float:
     """``value`` in UCUM ``unit`` expressed in the vital's unit; mass to molar concentration where a mass is known.
 
@@ -128,14 +133,15 @@ def convert(value: float, unit: str, vital: Vital, pointer: str = "") -> float:
     import lark
     import pint
 
-    registry, context = _units(), []
-    if vital.molar_mass_g_per_mol is not None:
-        context = ["chemistry"]
     try:
-        quantity = registry.Quantity(value, registry.from_ucum(unit).units)
-        target = registry.from_ucum(vital.unit).units
-        options = {"mw": vital.molar_mass_g_per_mol * registry.Unit("g/mol")} if context else {}
-        return float(quantity.to(target, *context, **options).magnitude)
+        with _ONE_AT_A_TIME:
+            registry, context = _units(), []
+            if vital.molar_mass_g_per_mol is not None:
+                context = ["chemistry"]
+            quantity = registry.Quantity(value, registry.from_ucum(unit).units)
+            target = registry.from_ucum(vital.unit).units
+            options = {"mw": vital.molar_mass_g_per_mol * registry.Unit("g/mol")} if context else {}
+            return float(quantity.to(target, *context, **options).magnitude)
     except (pint.PintError, lark.exceptions.LarkError, ValueError) as error:
         raise UnitMismatch(f"{vital.name}: unit {unit!r} does not convert into {vital.unit!r}", pointer) from error
 
