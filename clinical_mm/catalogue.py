@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -120,7 +121,9 @@ class Catalogue(BaseModel):
 
 
 _ONE_AT_A_TIME = threading.Lock()
-# Two threads that make the registry at once redefine each other's units, and contexts change it while they hold.
+# Two threads that make the registry at once redefine each other's units.
+_LONE_ANNOTATION = re.compile(r"(^|[/.(])\{[^{}]*\}")
+_LONG_NUMBER = re.compile(r"\d{4}")
 
 
 def convert(value: float, unit: str, vital: Vital, pointer: str = "") -> float:
@@ -135,15 +138,27 @@ def convert(value: float, unit: str, vital: Vital, pointer: str = "") -> float:
 
     try:
         with _ONE_AT_A_TIME:
-            registry, context = _units(), []
-            if vital.molar_mass_g_per_mol is not None:
-                context = ["chemistry"]
-            quantity = registry.Quantity(value, registry.from_ucum(unit).units)
-            target = registry.from_ucum(vital.unit).units
-            options = {"mw": vital.molar_mass_g_per_mol * registry.Unit("g/mol")} if context else {}
-            return float(quantity.to(target, *context, **options).magnitude)
-    except (pint.PintError, lark.exceptions.LarkError, ValueError) as error:
+            one, target = _unit(unit), _unit(vital.unit)
+            quantity = _units().Quantity(value * one.magnitude, one.units)
+            return float(_by_mass(quantity, target, vital.molar_mass_g_per_mol).to(target.units).magnitude)
+    except (pint.PintError, lark.exceptions.LarkError, ArithmeticError, ValueError) as error:
         raise UnitMismatch(f"{vital.name}: unit {unit!r} does not convert into {vital.unit!r}", pointer) from error
+
+
+def _by_mass(quantity: Any, target: Any, grams_a_mole: float | None) -> Any:
+    """Moles for grams or grams for moles, where only that stands between a quantity and its target."""
+    if grams_a_mole is None or quantity.is_compatible_with(target):
+        return quantity
+    mass = grams_a_mole * _units().Unit("g/mol")
+    return next((q for q in (quantity * mass, quantity / mass) if q.is_compatible_with(target)), quantity)
+
+
+@lru_cache(maxsize=512)
+def _unit(text: str) -> Any:
+    """One of a UCUM unit, as a pint quantity; an annotation that stands alone is the number 1 (UCUM 2.2, section 6)."""
+    if _LONG_NUMBER.search(text):  # 10*999999999 would be written out in full
+        raise ValueError(text)
+    return _units().from_ucum(_LONE_ANNOTATION.sub(r"\g<1>1", text))
 
 
 @cache
