@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -79,12 +80,17 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self._jobs.start()
         host, port = arbiter.LISTENERS[0].sock.getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        print(f"clinical_mm serves {address}", flush=True)  # noqa: T201 - the line an operator waits for
-        if self._sign_in_as is not None:
-            from api.pages.session import sign_in_link
+        print(f"clinical_mm serves {address}{self._sign_in(address)}", flush=True)  # noqa: T201 - what is waited for
 
-            ground = Ground.of(self._settings)
-            print(f"sign in: {sign_in_link(ground, self._sign_in_as, address)}", flush=True)  # noqa: T201
+    def _sign_in(self, address: str) -> str:
+        if self._sign_in_as is None:
+            return ""
+        from api.pages.session import sign_in_link
+
+        ground = Ground.of(self._settings)
+        try:
+            return f" - sign in once with {sign_in_link(ground, self._sign_in_as, address)}"
+        finally:
             ground.close()
 
     def _exit(self, _arbiter: Any) -> None:
@@ -113,7 +119,8 @@ class EmbeddedWorker:
 
     def _keep(self) -> None:
         while not self._stop.is_set():
-            self._process = subprocess.Popen([sys.executable, "-m", "api.cli", "worker", "--with-parent"])
+            command = [sys.executable, "-m", "api.cli", "worker", "--with-parent", str(os.getpid())]
+            self._process = subprocess.Popen(command)  # noqa: S603 - our own command, no words of a caller
             while self._process.poll() is None and not self._stop.is_set():
                 self._stop.wait(0.5)
             if not self._stop.wait(1):

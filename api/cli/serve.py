@@ -25,8 +25,8 @@ def serve(host: str, port: int, threads: int) -> None:
 
 
 @click.command()
-@click.option("--with-parent", is_flag=True, hidden=True, help="End when the process that started this one ends.")
-def worker(with_parent: bool) -> None:
+@click.option("--with-parent", type=int, metavar="PID", hidden=True, help="End when that process, our parent, ends.")
+def worker(with_parent: int | None) -> None:
     """A job worker alone. Give each its own CLINICAL_MM_WORKER_ID, and keep it when the machine restarts.
 
     \b
@@ -35,8 +35,8 @@ def worker(with_parent: bool) -> None:
     """
     from api.training.worker import run_worker
 
-    if with_parent:
+    if with_parent is not None:
         from clinical_mm.training.parent import end_with_parent
 
-        end_with_parent()
+        end_with_parent(with_parent)
     run_worker(settings_from_environment())

@@ -20,6 +20,9 @@ VERSION = "1"
 """Fixed: a workflow that was begun by an older release is resumed by a newer one."""
 
 
+ACTIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
+
+
 class JobEngine:
     """The engine of one worker process."""
 
@@ -47,15 +50,33 @@ class JobEngine:
         return registered
 
     @staticmethod
-    def step(name: str, function: Callable[[str], Any]) -> Callable[[str], Any]:
-        """Register a step, before ``launch``; its result is kept, so it is not run again once it ended."""
-        registered: Callable[[str], Any] = DBOS.step(name=name)(function)
+    def step(
+        name: str, function: Callable[[str], Any], retry: Callable[[BaseException], bool] | None = None
+    ) -> Callable[[str], Any]:
+        """Register a step, before ``launch``; its result is kept, so it is not run again once it ended.
+
+        What ``retry`` says yes to is tried again for about two minutes.
+        """
+        registered: Callable[[str], Any] = DBOS.step(
+            name=name,
+            retries_allowed=retry is not None,
+            should_retry=retry,
+            interval_seconds=2,
+            backoff_rate=1.5,
+            max_attempts=9,
+        )(function)
         return registered
 
     def enqueue(self, workflow: Callable[[str], Any], run_id: str) -> None:
         """Queue a workflow under its run's id; the second time nothing happens."""
         with SetWorkflowID(run_id):
             DBOS.enqueue_workflow(QUEUE, workflow, run_id)
+
+    @staticmethod
+    def has_ended(run_id: str) -> bool:
+        """Whether a run's workflow is over, one way or another; one that died too often is not resumed either."""
+        found = DBOS.get_workflow_status(run_id)
+        return found is not None and found.status not in ACTIVE
 
     def close(self) -> None:
         """Stop; what runs is taken up at the next start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections import OrderedDict
@@ -20,6 +21,9 @@ from api.models.schemas import ModelOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
 from clinical_mm.bundle_layout import refuse_pickles, weights_sha256
+from clinical_mm.errors import InvalidBundle
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from clinical_mm.predictor import Predictor
@@ -124,16 +128,25 @@ class Models:
         return self._ground.settings.models_folder / model_id
 
     def predictor(self, model_id: str) -> Predictor:
-        """The loaded model; the least recently used is let go. Raises InvalidBundle."""
+        """The loaded model; the least recently used is let go. Raises NotReady where its bundle is damaged or gone."""
         from clinical_mm.predictor import load_model
 
         with self._lock:  # two requests must not load the same model twice
             if model_id not in self._loaded:
-                self._loaded[model_id] = load_model(self.bundle_folder(model_id), self._ground.settings.device)
+                try:
+                    self._loaded[model_id] = load_model(self.bundle_folder(model_id), self._ground.settings.device)
+                except InvalidBundle as error:  # no fault of whoever asks for a prediction
+                    log.exception("model %s cannot be loaded", model_id)
+                    raise NotReady(f"model {model_id} cannot be loaded: its bundle is damaged") from error
             self._loaded.move_to_end(model_id)
             while len(self._loaded) > LOADED:
                 self._loaded.popitem(last=False)
             return self._loaded[model_id]
+
+    def is_loaded(self, model_id: str) -> bool:
+        """Whether a model is kept in memory."""
+        with self._lock:
+            return model_id in self._loaded
 
     def _promotion(self, session: Session, caller: Caller, model_id: str, previous: str | None, kind: str) -> None:
         session.add(

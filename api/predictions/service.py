@@ -103,9 +103,13 @@ class Predictions:
         predictor = self._models.predictor(model_id)
         settings = self._ground.settings
         with self._lock:
+            gone = [self._queues.pop(known) for known in list(self._queues) if not self._models.is_loaded(known)]
             if model_id not in self._queues:
                 self._queues[model_id] = BatchingQueue(predictor, settings.max_batch, settings.max_queue)
-            return self._queues[model_id]
+            found = self._queues[model_id]
+        for queue in gone:  # or each would keep its model, and a thread, for ever
+            queue.close()
+        return found
 
 
 def prediction_out(row: PredictionRow) -> PredictionOut:

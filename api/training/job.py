@@ -7,6 +7,7 @@ registered once a run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,16 +17,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from api.access.service import Caller, Role
 from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.models.service import Models
-from api.training.service import RunRecord
+from api.training.service import RunRecord, discard_working_files
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
 
+log = logging.getLogger(__name__)
 POLL_S = 0.3
 GRACE_S = 1.5
+ENDING_S = 2.0
+LABELS = "labels.json"
 
 
 class TrainingJob:
@@ -43,6 +49,7 @@ class TrainingJob:
         if not (snapshot / CASES).exists():
             shutil.rmtree(snapshot, ignore_errors=True)
             write_folder(self._cases.select(row.project_id, {**row.filter, "labelled": True}), snapshot)
+        _keep_labels(snapshot / CASES, self.folder / LABELS)
         config = ModelConfig.load(row.config, row.overrides)
         (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
 
@@ -57,38 +64,55 @@ class TrainingJob:
             )
         try:
             while child.poll() is None:
-                self._tell(out / "progress.jsonl")
-                if self.record.read().cancel_requested:
+                if self._told_to_stop(out / "progress.jsonl"):
                     return "cancelled"
                 time.sleep(POLL_S)
         finally:
             _end(child)
-        self._tell(out / "progress.jsonl")
+        self._told_to_stop(out / "progress.jsonl")
         if child.returncode == 0:
             return "succeeded"
+        if -child.returncode in {signal.SIGTERM, signal.SIGINT}:
+            time.sleep(ENDING_S)  # whoever stops the whole process tree ends this process too: then it is no failure
         return f"failed: {_last_line(log, child.returncode)}"
 
     def register(self) -> None:
-        """Put the bundle into the registry and end the run; its working files are no longer needed."""
+        """Put the bundle into the registry and end the run."""
         row = self.record.read()
         worker = Caller(row.project_id, f"worker-{self._ground.settings.worker_id}", "training worker", Role.ADMIN)
         model = self._models.register(worker, row.id, self.folder / "out" / "bundle", row.config)
         self.record.succeed(model.id)
-        for part in ("snapshot/files", "out/checkpoint", "out/bundle"):
-            shutil.rmtree(self.folder / part, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what the run alone needed."""
+        discard_working_files(self.folder)
 
     def _command(self, out: Path) -> list[str]:
-        command = [sys.executable, "-m", "clinical_mm.training", "--with-parent"]
+        command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
         command += ["--config", str(self.folder / "config.json"), "--snapshot", str(self.folder / "snapshot")]
         command += ["--out", str(out), "--device", self._ground.settings.device]
         if self._ground.settings.catalogue is not None:
             command += ["--catalogue", str(self._ground.settings.catalogue.resolve())]
         return command
 
-    def _tell(self, lines: Path) -> None:
+    def _told_to_stop(self, lines: Path) -> bool:
+        """Pass on how far it is; gives whether someone cancelled. While the database is away training goes on."""
         newest = _newest_progress(lines)
-        if newest is not None:
-            self.record.progress(newest)
+        try:
+            if newest is not None:
+                self.record.progress(newest)
+            return self.record.read().cancel_requested
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer: %s", type(error).__name__)
+            return False
+
+
+def _keep_labels(cases: Path, labels: Path) -> None:
+    """Which cases with which labels: what stays of a snapshot, without a word of any patient."""
+    with cases.open(encoding="utf-8") as lines:
+        parsed = (json.loads(line) for line in lines)
+        held = {case["id"]: case["diagnoses"] for case in parsed}
+    labels.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
 
 def _newest_progress(lines: Path) -> dict[str, Any] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, update
@@ -85,8 +87,6 @@ class Training:
 
     def foreground(self, caller: Caller, config: str, overrides: Mapping[str, Any]) -> ModelOut:
         """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
-        import shutil
-
         from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
 
@@ -102,8 +102,7 @@ class Training:
             )
             return self.models.register(caller, None, made.folder, chosen.name)
         finally:
-            shutil.rmtree(folder / "out" / "checkpoint", ignore_errors=True)
-            shutil.rmtree(folder / "snapshot" / "files", ignore_errors=True)
+            discard_working_files(folder)
 
     def unseen_cases(self, caller: Caller, model_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
         """Labelled cases that the model was not trained on; raises NotFound."""
@@ -174,6 +173,12 @@ def waiting_runs(ground: Ground) -> list[str]:
     query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
     with ground.database.reading() as session:
         return list(session.scalars(query))
+
+
+def discard_working_files(folder: Path) -> None:
+    """Remove what a run needed to work; the copies of cases above all, which must not outlive the cases' erasing."""
+    for part in ("snapshot", "out/checkpoint", "out/bundle"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 def _out(row: TrainingRunRow) -> TrainingRunOut:

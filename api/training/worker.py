@@ -18,7 +18,6 @@ from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
 from api.models.service import Models
-from api.problems import NotFound
 from api.settings import Settings
 from api.training.job import TrainingJob
 from api.training.service import waiting_runs
@@ -36,9 +35,9 @@ class Worker:
         audit = Audit(self._ground.database)
         self._cases, self._models = Cases(self._ground, audit), Models(self._ground, audit)
         self._engine = JobEngine(settings)
-        self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze())
+        self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze(), retry=_is_outage)
         self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())
-        self._register = self._engine.step("register", lambda run_id: self._job(run_id).register())
+        self._register = self._engine.step("register", lambda run_id: self._job(run_id).register(), retry=_is_outage)
         self._workflow = self._engine.workflow("training_run", lambda run_id: self._training_run(run_id))  # noqa: PLW0108 - the engine marks the function it is given, which a bound method refuses
 
     def run(self, stop: threading.Event) -> None:
@@ -52,31 +51,42 @@ class Worker:
                     if run_id not in known:
                         self._engine.enqueue(self._workflow, run_id)
                         known.add(run_id)
+                    elif self._engine.has_ended(run_id):
+                        self._give_up(run_id)
             except SQLAlchemyError as error:  # the database is away for a while: the rows are still there afterwards
                 log.warning("the database does not answer: %s", type(error).__name__)
 
     def _training_run(self, run_id: str) -> None:
         record = self._job(run_id).record
         try:
-            if not record.begin():
-                return
-            self._freeze(run_id)
-            outcome = str(self._train(run_id))
-            if outcome == "cancelled":
-                record.cancelled()
-            elif outcome == "succeeded":
-                self._register(run_id)
-            else:
-                record.fail(outcome.removeprefix("failed: "))
+            if record.begin():
+                self._freeze(run_id)
+                self._conclude(run_id, str(self._train(run_id)))
         except (ClinicalMMError, OSError, ValueError) as error:
             log.warning("run %s failed: %s", run_id, error)
-            try:
-                record.fail(str(error))
-            except NotFound:
-                return
+            record.fail(str(error))
+        self._job(run_id).tidy()
+
+    def _conclude(self, run_id: str, outcome: str) -> None:
+        if outcome == "succeeded":
+            self._register(run_id)
+        elif outcome == "cancelled":
+            self._job(run_id).record.cancelled()
+        else:
+            self._job(run_id).record.fail(outcome.removeprefix("failed: "))
+
+    def _give_up(self, run_id: str) -> None:
+        """Tell of a run whose workflow ended without a word: an error that nobody foresaw, or it died too often."""
+        job = self._job(run_id)
+        job.record.fail("the worker met an unexpected error; its log has the details")
+        job.tidy()
 
     def _job(self, run_id: str) -> TrainingJob:
         return TrainingJob(self._ground, self._cases, self._models, run_id)
+
+
+def _is_outage(error: BaseException) -> bool:
+    return isinstance(error, SQLAlchemyError)
 
 
 def run_worker(settings: Settings) -> None:
@@ -87,8 +97,9 @@ def run_worker(settings: Settings) -> None:
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # an embedded worker leaves Ctrl-C to its server
+        signal.signal(signal.SIGINT, end)
     worker = Worker(settings)
     worker.run(stop)
     # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.

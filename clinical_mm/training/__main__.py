@@ -26,10 +26,10 @@ def main() -> int:
     parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
     parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
     chosen = parser.parse_args()
-    if chosen.with_parent:
-        end_with_parent()
+    if chosen.with_parent is not None:
+        end_with_parent(chosen.with_parent)
     try:
         chosen.out.mkdir(parents=True, exist_ok=True)
         config = _config(chosen.config)
