@@ -12,6 +12,7 @@ from clinical_mm.pictures.windows import apply_window
 
 _WARM, _COOL = (230, 60, 20), (30, 100, 230)
 _STRONGEST_ALPHA = 200
+_SMOOTHING = 40
 _LARGEST_UINT16 = 65535
 
 
@@ -44,10 +45,14 @@ def preview_png(
 def heatmap_png(values: np.ndarray, *, width: int, height: int) -> bytes:
     """Attributions ``float32[H, W]`` as an RGBA PNG: warm speaks for, cool against, transparent where nothing is said.
 
-    The scale is symmetric about 0 and ends at the 99.5th percentile of the magnitudes, so that one pixel does not dim
-    the rest.
+    Gradients of single pixels are speckle; what a reader can use is where they gather, so they are smoothed over a
+    fortieth of the picture. The scale is symmetric about 0 and ends at the 99.5th percentile of the magnitudes, so that
+    one place does not dim the rest.
     """
+    from scipy.ndimage import gaussian_filter
+
     values = np.nan_to_num(np.asarray(values, dtype=np.float32))
+    values = gaussian_filter(values, sigma=max(values.shape) / _SMOOTHING)
     smooth = np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
     magnitude = np.abs(smooth)
     top = float(np.percentile(magnitude, 99.5)) or float(magnitude.max()) or 1.0

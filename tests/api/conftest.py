@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from api.access.service import Access, Role
 from api.audit.service import Audit
 from api.audit.tables import AuditEventRow
 from api.ground.database import Database
+from api.ground.ids import new_id
 from api.ground.migrate import upgrade
 from api.settings import Settings
+from clinical_mm.case import Case
+from clinical_mm.phantom import draw
 from tests.api.stored import Stored
 
 
@@ -210,6 +214,38 @@ def client_as(server_url: str, keys: dict[str, str]) -> Iterator[Callable[[str],
 def client(client_as: Callable[[str], httpx.Client]) -> httpx.Client:
     """A client that may do everything in its project."""
     return client_as("admin")
+
+
+@pytest.fixture
+def new_model(services: Any, trained_bundle: Path) -> Callable[..., str]:
+    """Registers the small trained model once more, of a project's own; gives its id."""
+
+    def register(project: str = "default") -> str:
+        run_id = new_id("run")
+        folder = services.models.bundle_folder(f"model_{run_id.partition('_')[2]}")
+        shutil.copytree(trained_bundle, folder, copy_function=os.link)  # as if the copy was made and then a crash came
+        return str(services.models.register(services.access.operator(project), run_id, trained_bundle, "tiny").id)
+
+    return register
+
+
+@pytest.fixture
+def model(new_model: Callable[..., str]) -> str:
+    """The id of a small trained model that serves the default project."""
+    return new_model()
+
+
+@pytest.fixture(scope="session")
+def phantom_cases() -> list[Case]:
+    """Synthetic cases that have an image, a note and vitals each."""
+    return [d.case for d in draw(60, 5) if d.case.images and d.case.note and d.case.vitals]
+
+
+@pytest.fixture
+def case(services: Any, phantom_cases: list[Case]) -> str:
+    """The id of an unlabelled case with image, note and vitals in the default project."""
+    whole = replace(phantom_cases[0], diagnoses=None)
+    return str(services.cases.submit_case(services.access.operator("default"), whole).id)
 
 
 def case_json(**changes: Any) -> dict[str, Any]:
