@@ -56,6 +56,11 @@ class Worker:
             except SQLAlchemyError as error:  # the database is away for a while: the rows are still there afterwards
                 log.warning("the database does not answer: %s", type(error).__name__)
 
+    def close(self) -> None:
+        """Stop the engine and give back connections."""
+        self._engine.close()
+        self._ground.close()
+
     def _training_run(self, run_id: str) -> None:
         record = self._job(run_id).record
         try:

@@ -1,0 +1,110 @@
+"""Training runs as their callers see them: asked for, watched, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from api.training.service import RunRecord, waiting_runs
+from tests.api.stored import Stored, state_of
+
+ClientAs = Callable[[str], httpx.Client]
+
+
+def started(client: httpx.Client, **wanted: Any) -> dict[str, Any]:
+    return dict(client.post("/training-runs", json={"config": "small", **wanted}).raise_for_status().json())
+
+
+def test_a_run_is_queued_and_can_be_watched(client_as: ClientAs) -> None:
+    trainer = client_as("trainer")
+    answer = trainer.post(
+        "/training-runs", json={"config": "small", "set": {"training.epochs": 2}, "filter": {"q": "cough"}}
+    )
+    assert answer.status_code == 202, answer.text
+    run = answer.json()
+    assert answer.headers["Location"] == f"/v1/training-runs/{run['id']}"
+    assert (run["state"], run["progress"], run["error"], run["model"]) == ("queued", None, None, None)
+    assert (run["config"], run["set"], run["filter"]) == ("small", {"training.epochs": 2}, {"q": "cough"})
+    assert "test trainer" in run["created_by"]
+    viewer = client_as("viewer")
+    assert viewer.get(f"/training-runs/{run['id']}").json() == run
+    assert viewer.get("/training-runs").json() == {"items": [run]}
+
+
+def test_runs_are_listed_newest_first(client: httpx.Client) -> None:
+    ids = [started(client)["id"] for _ in range(3)]
+    assert [run["id"] for run in client.get("/training-runs").json()["items"]] == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"config": "none-such"},
+        {"config": "../catalogue"},
+        {"config": "small", "set": {"training.epochs": 0}},
+        {"config": "small", "set": {"training.epochs": "many"}},
+        {"config": "small", "set": {"training.pace": 1}},
+        {"config": "small", "set": {"modalities": {}}},
+        {"config": "small", "set": {"training": None}},
+        {"config": "small", "set": {"description.more": 1}},
+        {"config": "small", "filter": {"since": "yesterday"}},
+        {"config": "small", "speed": "fast"},
+    ],
+)
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_what_cannot_be_trained_is_422_at_once(client: httpx.Client, stored: Stored, wanted: dict[str, Any]) -> None:
+    before = state_of(stored)
+    answer = client.post("/training-runs", json=wanted)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json"), answer.text
+    assert state_of(stored) == before
+
+
+def test_a_queued_run_is_cancelled_at_once_and_only_once(client: httpx.Client, services: Any) -> None:
+    run = started(client)["id"]
+    answer = client.post(f"/training-runs/{run}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+    assert answer.json()["finished_at"] is not None
+    assert client.post(f"/training-runs/{run}/cancel").status_code == 409
+    assert waiting_runs(services.ground) == []
+    actions = [e["action"] for e in client.get("/audit", params={"object_id": run}).json()["items"]]
+    assert actions == ["training.cancel", "training.start"]
+
+
+def test_only_trainers_of_the_project_train(client: httpx.Client, client_as: ClientAs, stored: Stored) -> None:
+    run = started(client)["id"]
+    before = state_of(stored)
+    clinician, stranger = client_as("clinician"), client_as("stranger")
+    assert clinician.post("/training-runs", json={"config": "small"}).status_code == 403
+    assert clinician.post(f"/training-runs/{run}/cancel").status_code == 403
+    assert stranger.get(f"/training-runs/{run}").status_code == 404
+    assert stranger.post(f"/training-runs/{run}/cancel").status_code == 404
+    assert stranger.get("/training-runs").json() == {"items": []}
+    assert state_of(stored) == before
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("end", ["cancelled", "fail", "succeed"])
+def test_a_run_that_has_ended_stays_as_it_ended(
+    client: httpx.Client, services: Any, model: str, stored: Stored, end: str
+) -> None:
+    record = RunRecord(services.ground, started(client)["id"])
+    assert record.begin()
+    reason = {"cancelled": (), "fail": ("no cases",), "succeed": (model,)}[end]
+    getattr(record, end)(*reason)
+    before = state_of(stored)
+    record.fail("too late")
+    record.cancelled()
+    record.succeed(model)
+    record.progress({"stage": "saving"})
+    assert not record.begin()
+    assert state_of(stored) == before
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_a_reason_is_one_line(client: httpx.Client, services: Any) -> None:
+    run = started(client)["id"]
+    RunRecord(services.ground, run).fail("out of memory:\n  lower\n\ttraining.batch_size")
+    assert client.get(f"/training-runs/{run}").json()["error"] == "out of memory: lower training.batch_size"
