@@ -48,7 +48,7 @@ def _routes(services: Services, registry: CollectorRegistry) -> Blueprint:
     @health.get("/readyz")
     @public
     def readyz() -> tuple[Response, int]:
-        checks = {"database": _database(services), "blobs": _blobs(services)}
+        checks = {"database": _database(services), "blobs": _blobs(services), "model": _model(services)}
         ready = all(state == "ok" for state in checks.values())
         return jsonify(status="ok" if ready else "not ready", checks=checks), 200 if ready else 503
 
@@ -67,6 +67,10 @@ def _database(services: Services) -> str:
     except SQLAlchemyError as error:
         return f"unreachable: {type(error).__name__}"
     return "ok"
+
+
+def _model(services: Services) -> str:
+    return "loading" if services.models.is_warming else "ok"
 
 
 def _blobs(services: Services) -> str:

@@ -72,8 +72,11 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """The application; called in the worker process."""
         from api.app import create_app
+        from api.services import build
 
-        return create_app(self._settings)
+        services = build(self._settings)
+        services.models.warm_up()
+        return create_app(services=services)
 
     def _ready(self, arbiter: Any) -> None:
         if self._jobs is not None:

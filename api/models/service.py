@@ -6,10 +6,13 @@ import logging
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.access.service import Caller, Role
@@ -40,6 +43,7 @@ class Models:
         self._audit = audit
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
+        self.is_warming = False
 
     def register(self, caller: Caller, run_id: str | None, bundle: Path, config: str) -> ModelOut:
         """Take a bundle into the registry; a second call for the same run gives the model of the first.
@@ -143,6 +147,22 @@ class Models:
                 self._loaded.popitem(last=False)
             return self._loaded[model_id]
 
+    def warm_up(self) -> None:
+        """Load the models that serve, in a thread, so that no request waits for it; until then ``is_warming``."""
+
+        def load() -> None:
+            try:
+                for model_id in self._serving_lately():
+                    with suppress(NotReady):  # its reason is in the log; the other projects' models still serve
+                        self.predictor(model_id)
+            except SQLAlchemyError as error:  # then the first request loads it
+                log.warning("the database does not answer: %s", type(error).__name__)
+            finally:
+                self.is_warming = False
+
+        self.is_warming = True
+        threading.Thread(target=load, name="warm up", daemon=True).start()
+
     def is_loaded(self, model_id: str) -> bool:
         """Whether a model is kept in memory."""
         with self._lock:
@@ -160,6 +180,13 @@ class Models:
             )
         )
         self._audit.record(session, caller, f"model.{kind}", "model", model_id, previous=previous)
+
+    def _serving_lately(self) -> Sequence[str]:
+        """As many serving models as are kept in memory, of whatever projects; the newest comes last."""
+        newest = select(func.max(PromotionRow.id)).group_by(PromotionRow.project_id)
+        query = select(PromotionRow.model_id).where(PromotionRow.id.in_(newest)).order_by(PromotionRow.id.desc())
+        with self._ground.database.reading() as session:
+            return list(session.scalars(query.limit(LOADED)))[::-1]
 
     def _before(self, session: Session, project_id: str, current: str) -> str | None:
         """What served before ``current`` came to serve by promotion: rolling back twice goes back two models."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.models.service import LOADED
+from api.models.service import LOADED, Models
 from clinical_mm.errors import InvalidBundle
 from tests.api.stored import Stored, state_of
 
@@ -135,6 +136,34 @@ def test_models_that_nobody_asks_any_more_leave_memory(client: httpx.Client, cas
         client.post(f"/cases/{case}/predictions", json={"model": new_model()}).raise_for_status()
     assert threads_named("model") <= LOADED
     assert threading.active_count() <= before + LOADED + 2
+
+
+def test_a_starting_server_is_ready_when_what_serves_is_loaded(
+    client: httpx.Client, server_url: str, services: Any, new_model: NewModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, damaged = new_model(), new_model("another hospital")
+    (services.models.bundle_folder(damaged) / "models" / "model.safetensors").unlink()
+    may_load, load = threading.Event(), Models.predictor
+
+    def slow(self: Models, model_id: str) -> Any:
+        assert may_load.wait(20)
+        return load(self, model_id)
+
+    monkeypatch.setattr(Models, "predictor", slow)
+    services.models.warm_up()
+    answer = httpx.get(f"{server_url}/readyz")
+    assert (answer.status_code, answer.json()["checks"]["model"]) == (503, "loading")
+    may_load.set()
+    wait_until(lambda: httpx.get(f"{server_url}/readyz").status_code == 200)
+    assert services.models.is_loaded(model)
+    assert not services.models.is_loaded(damaged)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def threads_named(name: str) -> int:
