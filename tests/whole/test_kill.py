@@ -164,6 +164,24 @@ def test_a_running_training_is_cancelled_within_seconds(demo: Path) -> None:
         assert client.post(f"{location.removeprefix('/v1')}/cancel").status_code == 409
 
 
+def test_a_training_stopped_together_with_the_service_has_not_failed_and_goes_on(demo: Path) -> None:
+    key = create_key(demo, "trainer")
+    server = Server(demo)
+    server.start()
+    with server.client(key) as client:
+        location = started(client, epochs=200)
+        wait_until_training(client, location)
+    assert server.process is not None
+    os.killpg(server.process.pid, signal.SIGTERM)  # a service manager tells every process of the tree at once
+    assert server.process.wait(timeout=30) == 0
+    assert_nothing_left(demo)
+
+    with Server(demo) as again, again.client(key) as client:
+        wait_until_training(client, location)
+        client.post(f"{location.removeprefix('/v1')}/cancel").raise_for_status()
+        assert wait_for_run(client, location, seconds=60)["state"] == "cancelled"
+
+
 def test_sigterm_stops_cleanly(demo: Path) -> None:
     server = Server(demo)
     server.start()
