@@ -13,8 +13,10 @@ Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``mo
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from clinical_mm.bundle_layout import MODEL, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
 from clinical_mm.card import card_markdown
@@ -74,7 +77,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     for part in ("configs", "models", "docs"):
         (fresh / part).mkdir(parents=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
+    save_weights(weights, fresh / WEIGHTS)
     for name, modality in modalities.items():
         assets = fresh / "assets" / name
         assets.mkdir(parents=True)
@@ -95,6 +98,20 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        OSError: the disk is full, say; safetensors tells the number only in words.
+    """
+    try:
+        save_file(dict(weights), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        told = re.search(r"os error (\d+)", str(error))
+        code = int(told[1]) if told else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -53,6 +53,7 @@ def make_card(
             "patients": len({case.patient.id for case in cases}),
             **sizes,
             "by_diagnosis": {code: labels[code] for code in diagnoses},
+            "not_taught": {code: count for code, count in sorted(labels.items()) if code not in diagnoses},
             "by_sex": dict(sexes),
             "median_age_years": ages[len(ages) // 2] if ages else None,
             "with": {

@@ -60,8 +60,15 @@ def read_folder(folder: Path, catalogue: Catalogue) -> Iterator[Imported]:
 
 
 def folder_sha256(folder: Path) -> str:
-    """SHA-256 over ``cases.jsonl`` and, through it, every file: file names hold the files' own hashes."""
-    return hashlib.sha256((folder / CASES).read_bytes()).hexdigest()
+    """SHA-256 over ``cases.jsonl`` and the content of every file that it names, in its order."""
+    whole = hashlib.sha256()
+    with (folder / CASES).open("rb") as lines:
+        for line in lines:
+            whole.update(line)
+            for name in json.loads(line).get("files", []) if line.strip() else []:
+                with (folder / name).open("rb") as file:
+                    whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
 
 
 def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:

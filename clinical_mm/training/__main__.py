@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.errors import ClinicalMMError
+from clinical_mm.errors import ClinicalMMError, InvalidConfig
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
 
@@ -51,16 +51,21 @@ def main() -> int:
 
 def _config(name_or_path: str) -> ModelConfig:
     if name_or_path.endswith(".json"):
-        return ModelConfig.parse(json.loads(Path(name_or_path).read_text(encoding="utf-8")), name_or_path)
+        try:
+            data = json.loads(Path(name_or_path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InvalidConfig(f"{name_or_path}: not JSON: {error}") from error
+        return ModelConfig.parse(data, name_or_path)
     return ModelConfig.load(name_or_path)
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "the disk is full: free some space, then start the run again; it goes on at its last epoch"
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return "out of memory: lower training.batch_size or the image size"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    said = str(error) if isinstance(error, ClinicalMMError | OSError) else f"{type(error).__name__}: {error}"
+    return " ".join(said.split())
 
 
 if __name__ == "__main__":

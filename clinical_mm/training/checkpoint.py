@@ -6,16 +6,16 @@ Only what is trained is stored; frozen encoders are as they were loaded.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from clinical_mm.bundle import save_weights
 from clinical_mm.network import MultimodalNetwork
 
 
@@ -48,13 +48,13 @@ def save_checkpoint(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     weights = trained_state(network)
-    save_file(weights, fresh / "last.safetensors")
+    save_weights(weights, fresh / "last.safetensors")
     if position.best_epoch == position.epoch:
-        save_file(weights, fresh / "best.safetensors")
+        save_weights(weights, fresh / "best.safetensors")
     else:
-        os.link(folder / "best.safetensors", fresh / "best.safetensors")
+        shutil.copyfile(folder / "best.safetensors", fresh / "best.safetensors")
     tensors, groups = _flat(optimizer)
-    save_file(tensors, fresh / "optimizer.safetensors")
+    save_weights(tensors, fresh / "optimizer.safetensors")
     (fresh / "state.json").write_text(json.dumps({"position": asdict(position), "groups": groups}), encoding="utf-8")
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)

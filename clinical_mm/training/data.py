@@ -36,15 +36,20 @@ class Feed:
 
 @dataclass
 class TrainingData:
-    """Samples and targets of every labelled case; ``tokens`` of frozen encoders once they are computed."""
+    """Samples, targets and presence of every labelled case; ``tokens`` of frozen encoders once they are computed."""
 
     modalities: Mapping[str, Modality]
     samples: list[Mapping[str, Sample | None]]
     targets: np.ndarray
     tokens: dict[str, list[tuple[np.ndarray, np.ndarray] | None]] = field(default_factory=dict)
+    present: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        present = [[sample[name] is not None for name in self.modalities] for sample in self.samples]
+        self.present = np.array(present, dtype=bool).reshape(len(self.samples), len(self.modalities))
 
     def cache_frozen(self, network: MultimodalNetwork, device: torch.device, step: Step) -> None:
-        """Compute the tokens of frozen encoders, in half precision; their samples are then not needed again."""
+        """Compute the tokens of frozen encoders, in half precision; their samples are then let go."""
         names = [name for name in network.names if name in network.frozen]
         for turn, name in enumerate(names):
             found: list[tuple[np.ndarray, np.ndarray] | None] = [None] * len(self.samples)
@@ -57,6 +62,7 @@ class TrainingData:
                     found[row] = tokens
                 step(turn + min(start + FEATURE_BATCH, len(order)) / len(order), len(names))
             self.tokens[name] = found
+        self.samples = [{n: part for n, part in sample.items() if n not in names} for sample in self.samples]
 
     def feed(self, rows: Sequence[int], device: torch.device, augment: torch.Generator | None = None) -> Feed:
         """The batch of these cases; ``augment`` draws the small random changes of training pictures."""
@@ -65,11 +71,10 @@ class TrainingData:
         if augment is not None:
             for name, part in live.items():
                 batches[name] = part.augment(batches[name], augment)
-        present = [[self.samples[i][name] is not None for name in self.modalities] for i in rows]
         return Feed(
             batches=to_device(batches, device),
             cached={name: _stack([found[i] for i in rows]).to(device) for name, found in self.tokens.items()},
-            present_BM=torch.tensor(present, dtype=torch.bool, device=device),
+            present_BM=torch.from_numpy(self.present[list(rows)]).to(device),
             targets_BK=torch.from_numpy(self.targets[list(rows)]).to(device),
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,14 @@ from clinical_mm.evaluation.report import report_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
 from clinical_mm.modalities import modalities_of
-from clinical_mm.modalities.base import Sample
 from clinical_mm.network import build_network
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.fit import Fit
 from clinical_mm.training.progress import Listener, Reporter
+from clinical_mm.training.selection import readable, select_cases, teachable
 from clinical_mm.training.split import Split, split
 
-FEWEST_CASES = 12
-FEWEST_OF_A_DIAGNOSIS = 2
+INPUTS, CHECKPOINT, LOGS = "inputs.json", "checkpoint", "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,22 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     reporter: Reporter,
     cancelled: Callable[[], bool],
 ) -> TrainedModel:
-    cases, diagnoses = select_cases(_read(snapshot, catalogue), config, catalogue)
+    cases, wanted = select_cases(_read(snapshot, catalogue), config.task, catalogue)
     parts = split(
         [c.patient.id for c in cases],
         config.training.seed,
         config.training.validation_fraction,
         config.training.test_fraction,
     )
-    out.mkdir(parents=True, exist_ok=True)
+    snapshot_sha256 = folder_sha256(snapshot)
+    _forget_another(out, config, catalogue, snapshot_sha256)
     modalities = modalities_of(config, catalogue)
     reporter.step("reading", 0, 1)
     samples_first = [cases[i] for i in parts.train]
     for modality in modalities.values():
         modality.fit(samples_first)
     samples = read_samples(modalities, cases, lambda done, total: reporter.step("reading", done, total))
-    parts = _readable(parts, samples)
+    parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
     data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
 
     torch.manual_seed(config.training.seed)
@@ -111,7 +113,7 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     metrics |= {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
     sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
     used = [cases[i] for i in (*parts.train, *parts.validation, *parts.test)]
-    card = make_card(config, diagnoses, used, sizes, folder_sha256(snapshot), metrics)
+    card = make_card(config, diagnoses, used, sizes, snapshot_sha256, metrics)
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -139,57 +141,6 @@ def _evaluate(
     return reports
 
 
-def select_cases(
-    cases: Sequence[Case], config: ModelConfig, catalogue: Catalogue
-) -> tuple[list[Case], tuple[str, ...]]:
-    """The cases that can teach this task, and its diagnoses in the catalogue's order.
-
-    Raises:
-        NotEnoughData: fewer than 12 labelled cases, or nothing to tell apart.
-    """
-    labelled = [case for case in cases if case.diagnoses is not None]
-    found = {code for case in labelled for code in case.diagnoses or ()}
-    wanted = config.task.diagnoses or tuple(d.code for d in catalogue.diagnoses if d.code in found)
-    for code in wanted:
-        catalogue.diagnosis(code)
-    if config.task.kind == "exclusive":
-        labelled = [c for c in labelled if len(set(c.diagnoses or ()) & set(wanted)) == 1]
-    if len(labelled) < FEWEST_CASES:
-        raise NotEnoughData(
-            f"{len(labelled)} labelled cases that fit the task; it takes at least {FEWEST_CASES}. "
-            "Review more cases, or import labelled ones"
-        )
-    counts = targets_of([c.diagnoses or () for c in labelled], wanted).sum(0)
-    taught = tuple(
-        code
-        for code, count in zip(wanted, counts, strict=True)
-        if FEWEST_OF_A_DIAGNOSIS <= count <= len(labelled) - (config.task.kind == "co-occurring")
-    )
-    if len(taught) < (2 if config.task.kind == "exclusive" else 1):
-        raise NotEnoughData(
-            f"nothing to tell apart: of {', '.join(wanted) or 'no diagnosis'} only {', '.join(taught) or 'none'} "
-            f"has at least {FEWEST_OF_A_DIAGNOSIS} labelled cases"
-        )
-    if config.task.kind == "exclusive":
-        labelled = [c for c in labelled if len(set(c.diagnoses or ()) & set(taught)) == 1]
-    return labelled, taught
-
-
-def _readable(parts: Split, samples: Sequence[Mapping[str, Sample | None]]) -> Split:
-    """Only cases that have something of what this model reads: an image alone teaches nothing to a model of notes."""
-
-    def kept_of(part: Sequence[int]) -> tuple[int, ...]:
-        return tuple(i for i in part if any(found is not None for found in samples[i].values()))
-
-    kept = Split(kept_of(parts.train), kept_of(parts.validation), kept_of(parts.test))
-    if len(kept.train) < 2 or not kept.validation:
-        raise NotEnoughData(
-            f"only {len(kept.train)} training and {len(kept.validation)} validation cases have any of the modalities "
-            "that the configuration names"
-        )
-    return kept
-
-
 def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:
     cases: list[Case] = []
     for item in read_folder(snapshot, catalogue):
@@ -199,18 +150,39 @@ def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:
     return cases
 
 
+def _forget_another(out: Path, config: ModelConfig, catalogue: Catalogue, snapshot_sha256: str) -> None:
+    """Checkpoints of another configuration or of other cases are no place to go on from: they are removed."""
+    inputs = {
+        "config": config.model_dump(mode="json"),
+        "catalogue": catalogue.model_dump(mode="json"),
+        "snapshot_sha256": snapshot_sha256,
+    }
+    told, wanted = out / INPUTS, json.dumps(inputs, indent=1)
+    out.mkdir(parents=True, exist_ok=True)
+    if told.exists() and told.read_text(encoding="utf-8") != wanted:
+        for name in (CHECKPOINT, f"{CHECKPOINT}.old", LOGS):
+            shutil.rmtree(out / name, ignore_errors=True)
+    told.write_text(wanted, encoding="utf-8")
+
+
 def _accelerator(config: ModelConfig, device: str) -> Any:
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     chosen = choose_device(device)
+    if chosen.index is not None and chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    # Accelerate keeps its first settings for the whole process; a notebook trains more than once.
+    if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
 
 
 def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(out / "tensorboard")) as writer:
-        return fit.run(out / "checkpoint", writer, reporter, cancelled)
+    with SummaryWriter(str(out / LOGS)) as writer:
+        return fit.run(out / CHECKPOINT, writer, reporter, cancelled)
 
 
 def _names(cases: Sequence[Case], parts: Split) -> dict[str, list[str]]:

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled, NotEnoughData
 from clinical_mm.importing.folder import write_folder
 from clinical_mm.phantom import draw
 from clinical_mm.training.progress import Progress
-from clinical_mm.training.run import TrainedModel, select_cases, train
+from clinical_mm.training.run import TrainedModel, train
 from tests.models import phantom_folder, tiny_config
 
 NOTE_AND_VITALS = {
@@ -115,23 +114,6 @@ def test_a_training_process_says_in_one_line_why_it_failed(tmp_path: Path) -> No
     assert answer.returncode == 1
     assert "4 labelled cases that fit the task; it takes at least 12" in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
-
-
-def test_unlabelled_cases_teach_nothing_and_labelled_negatives_do(catalogue: Catalogue) -> None:
-    cases = [drawn.case for drawn in draw(40, seed=2)]
-    hidden = [replace(case, diagnoses=None) for case in cases[:10]] + cases[10:]
-    chosen, diagnoses = select_cases(hidden, light(), catalogue)
-    assert len(chosen) == 30
-    assert () in {case.diagnoses for case in chosen}
-    assert set(diagnoses) <= {"pneumonia", "pleural-effusion", "heart-failure", "pneumothorax"}
-
-
-def test_an_exclusive_task_keeps_cases_with_exactly_one_of_its_diagnoses(catalogue: Catalogue) -> None:
-    task = {"kind": "exclusive", "diagnoses": ["pneumonia", "heart-failure"]}
-    config = tiny_config(modalities=NOTE_AND_VITALS, task=task)
-    chosen, diagnoses = select_cases([drawn.case for drawn in draw(80, seed=2)], config, catalogue)
-    assert diagnoses == ("pneumonia", "heart-failure")
-    assert all(len(set(case.diagnoses or ()) & set(diagnoses)) == 1 for case in chosen)
 
 
 def test_an_exclusive_model_gives_probabilities_that_sum_to_one(tmp_path: Path) -> None:
