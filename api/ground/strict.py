@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def parse_json(text: bytes) -> Any:
         Invalid: a text in it holds a NUL or half a surrogate pair, which PostgreSQL cannot store.
     """
     try:
-        document = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+        document = json.loads(text.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {_reason(error)}") from error
     if isinstance(document, str):
@@ -97,6 +98,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return "it nests too deep" if isinstance(error, RecursionError) else "it is not UTF-8, or a number is out of range"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e999: PostgreSQL keeps no infinity in JSON
+        raise ValueError(f"{text} is out of range")
+    return number
 
 
 def _no_constant(name: str) -> None:

@@ -86,6 +86,7 @@ BODIES: list[tuple[bytes, str, int]] = [
     (b"5", "application/json", 422),
     (b'{"patient": {"id": "p"}, "vitals": {"spo2": NaN}}', "application/json", 400),
     (b'{"patient": {"id": "p"}, "vitals": {"spo2": Infinity}}', "application/json", 400),
+    (b'{"patient": {"id": "p"}, "vitals": {"spo2": 1e999}}', "application/json", 400),
     (b'{"patient": {"id": "p"}, "vitals": {"spo2": ' + b"9" * 5000 + b"}}", "application/json", 400),
     (b"\xff\xfe{}", "application/json", 400),
     (b"[" * 100_000, "application/json", 400),

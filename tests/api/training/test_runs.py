@@ -62,6 +62,14 @@ def test_what_cannot_be_trained_is_422_at_once(client: httpx.Client, stored: Sto
     assert state_of(stored) == before
 
 
+def test_a_number_that_no_database_keeps_is_refused(client: httpx.Client, stored: Stored) -> None:
+    before = state_of(stored)
+    body = b'{"config": "small", "set": {"training.learning_rate": 1e999}}'
+    answer = client.post("/training-runs", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json"), answer.text
+    assert state_of(stored) == before
+
+
 def test_a_queued_run_is_cancelled_at_once_and_only_once(client: httpx.Client, services: Any) -> None:
     run = started(client)["id"]
     answer = client.post(f"/training-runs/{run}/cancel")
