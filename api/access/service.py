@@ -52,6 +52,11 @@ class Caller:
     name: str
     role: Role
 
+    @property
+    def signature(self) -> str:
+        """How the caller is named beside what it did: short enough for every table's column."""
+        return f"{self.name} ({self.key_id})"[:160]
+
     def require(self, needed: Role) -> None:
         """Raise Forbidden where the role does not include ``needed``."""
         if not self.role.includes(needed):

@@ -29,7 +29,7 @@ class Audit:
             AuditEventRow(
                 project_id=caller.project_id,
                 at=now(),
-                actor=f"{caller.name} ({caller.key_id})"[:160],
+                actor=caller.signature,
                 role=str(caller.role),
                 action=action,
                 object_type=object_type,

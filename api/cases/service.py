@@ -170,7 +170,7 @@ class Cases:
     def label(row: CaseRow, caller: Caller, diagnoses: Sequence[str] | None) -> None:
         """Set or take away the label in force, with who and when."""
         row.diagnoses = None if diagnoses is None else sorted(set(diagnoses))
-        row.labelled_by = None if diagnoses is None else f"{caller.name} ({caller.key_id})"[:160]
+        row.labelled_by = None if diagnoses is None else caller.signature
         row.labelled_at = None if diagnoses is None else now()
 
     @staticmethod

@@ -98,7 +98,7 @@ class Explanations:
                 target=answer.target,
                 method=answer.method,
                 created_at=now(),
-                created_by=f"{caller.name} ({caller.key_id})"[:160],
+                created_by=caller.signature,
                 result=answer.to_json(),
                 image_blobs=digests,
             )

@@ -175,7 +175,7 @@ class Models:
                 model_id=model_id,
                 previous_model_id=previous,
                 kind=kind,
-                actor=f"{caller.name} ({caller.key_id})"[:160],
+                actor=caller.signature,
                 at=now(),
             )
         )

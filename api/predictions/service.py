@@ -52,7 +52,7 @@ class Predictions:
             case_version=version,
             model_id=model_id,
             created_at=now(),
-            created_by=f"{caller.name} ({caller.key_id})"[:160],
+            created_by=caller.signature,
             result=answer.to_json(),
         )
         with self._ground.database.transaction() as session:

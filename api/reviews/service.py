@@ -48,7 +48,7 @@ class Reviews:
                 verdict=said.verdict,
                 diagnoses=diagnoses,
                 comment=said.comment or None,
-                reviewer=f"{caller.name} ({caller.key_id})"[:160],
+                reviewer=caller.signature,
                 created_at=now(),
             )
             session.add(row)

@@ -49,7 +49,7 @@ class Training:
             state="queued",
             cancel_requested=False,
             created_at=now(),
-            created_by=f"{caller.name} ({caller.key_id})"[:160],
+            created_by=caller.signature,
         )
         with self.ground.database.transaction() as session:
             session.add(row)
