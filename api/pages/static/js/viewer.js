@@ -114,7 +114,10 @@ export class Viewer {
       this.heat = heat;
       says.hidden = true;
       this.rewindow();
+      this.canvas.dataset.frame = this.frameIndex;
     } catch (error) {
+      this.frames.delete(place.raw); // so that choosing it again asks again
+      delete place.heatImage;
       says.textContent = error.message;
     }
   }
