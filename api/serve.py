@@ -101,6 +101,18 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self._jobs.stop()
 
 
+_SPAWNING = threading.Lock()
+# A fork of this process in the midst of a Popen would keep the pipe open by which Popen learns that its child runs:
+# Popen would wait until the forked web worker ends.
+os.register_at_fork(before=_SPAWNING.acquire, after_in_parent=_SPAWNING.release, after_in_child=_SPAWNING.release)
+
+
+def spawn(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a process while no other thread forks."""
+    with _SPAWNING:
+        return subprocess.Popen(command)  # noqa: S603 - our own commands, no words of a caller
+
+
 class EmbeddedWorker:
     """The job worker that belongs to this server: restarted when it dies, ended with it."""
 
@@ -123,7 +135,7 @@ class EmbeddedWorker:
     def _keep(self) -> None:
         while not self._stop.is_set():
             command = [sys.executable, "-m", "api.cli", "worker", "--with-parent", str(os.getpid())]
-            self._process = subprocess.Popen(command)  # noqa: S603 - our own command, no words of a caller
+            self._process = spawn(command)
             while self._process.poll() is None and not self._stop.is_set():
                 self._stop.wait(0.5)
             if not self._stop.wait(1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +90,32 @@ def test_a_job_worker_that_dies_is_replaced_and_the_service_does_not_notice(serv
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     [second] = job_workers(server)
     assert second.pid != first.pid
+
+
+FORKS_WHILE_IT_SPAWNS = """
+import os, threading, time
+from api.serve import spawn
+
+def fork_web_workers():
+    for _ in range(150):
+        if os.fork() == 0:
+            time.sleep(20)
+            os._exit(0)
+
+threading.Thread(target=fork_web_workers, daemon=True).start()
+for _ in range(150):
+    spawn(["true"]).wait()
+print("spawned", flush=True)
+os.killpg(0, 9)
+"""
+
+
+@pytest.mark.slow
+def test_the_job_worker_starts_even_while_the_web_worker_is_forked() -> None:
+    """Popen learns through a pipe that its child runs; a process forked meanwhile would hold that pipe open."""
+    command = [sys.executable, "-c", FORKS_WHILE_IT_SPAWNS]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=15, start_new_session=True, check=False)
+    assert "spawned" in printed.stdout
 
 
 @pytest.mark.slow
