@@ -1,4 +1,4 @@
-"""Draw whole cases: diagnoses first, then what each modality shows of them."""
+"""Draw whole cases: conditions first, then what each modality shows of them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,41 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from clinical_mm.case import Case, ImageFile, Patient
-from clinical_mm.phantom.chest import draw_chest
+from clinical_mm.phantom.chest import draw_film, frontal, lateral
 from clinical_mm.phantom.dicom import as_dicom
-from clinical_mm.phantom.measurements import draw_vitals, log_likelihood_ratios
-from clinical_mm.phantom.wording import draw_note
+from clinical_mm.phantom.measurements import draw_vitals
+from clinical_mm.phantom.model import (
+    AGE_DEVIATION,
+    DIAGNOSES,
+    FINDINGS,
+    MEAN_AGE,
+    OLDEST,
+    STATES,
+    YOUNGEST,
+    finding_table,
+    prior,
+)
+from clinical_mm.phantom.posterior import Evidence, log_likelihood_ratios
+from clinical_mm.phantom.wording import ToldSpan, draw_note
 
-DIAGNOSES = ("pneumonia", "pleural-effusion", "heart-failure", "pneumothorax")
-PREVALENCE = {"heart-failure": 0.25, "pneumonia": 0.35, "pneumothorax": 0.12}
-EFFUSION, EFFUSION_FROM_HEART_FAILURE = 0.12, 0.45
-MISSING_MODALITY = 0.1
+MISSING_MODALITY, LATERAL = 0.1, 0.3
 EPOCH = datetime(2026, 1, 1, 8, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What really caused each diagnosis's evidence in this case, by diagnosis code.
+    """What really speaks for or against each diagnosis in this case.
 
     Attributes:
-        masks: ``bool[H, W]`` of the finding's pixels; only findings that were drawn.
-        spans: (start, end) characters of the note that tell of it, negated ones among them.
-        vitals: vital name -> log-likelihood ratio of its value, diagnosis present against absent.
+        evidence: what each modality shows, as ``posterior`` takes it.
+        masks: for each image of the case, finding -> ``bool[H, W]`` of its pixels.
+        spans: characters of the note that tell of a symptom.
+        vitals: diagnosis -> vital name -> log-likelihood ratio of its value by itself, present against absent.
     """
 
-    masks: Mapping[str, np.ndarray]
-    spans: Mapping[str, tuple[tuple[int, int], ...]]
+    evidence: Evidence
+    masks: tuple[Mapping[str, np.ndarray], ...]
+    spans: tuple[ToldSpan, ...]
     vitals: Mapping[str, Mapping[str, float]]
 
 
@@ -45,7 +56,7 @@ class PhantomCase:
 
 
 def draw(count: int, seed: int = 0) -> Iterator[PhantomCase]:
-    """``count`` cases; the same seed gives the same bytes."""
+    """``count`` cases; the same seed gives the same bytes, and more cases begin with the same ones."""
     for index in range(count):
         yield _draw_one(index, seed)
 
@@ -53,40 +64,50 @@ def draw(count: int, seed: int = 0) -> Iterator[PhantomCase]:
 def _draw_one(index: int, seed: int) -> PhantomCase:
     rng = np.random.default_rng([seed, index])
     name = f"synthetic-{seed}-{index:05d}"
-    patient = Patient(
-        id=f"synthetic-patient-{seed}-{index:05d}",
-        sex="F" if rng.random() < 0.5 else "M",
-        age_years=float(int(np.clip(rng.normal(62, 16), 18, 98))),
-    )
-    present = _draw_diagnoses(rng)
-    pixels, masks = draw_chest(rng, present)
-    note, spans = draw_note(rng, present, DIAGNOSES, patient)
-    vitals = draw_vitals(rng, present)
+    sex: str = "F" if rng.random() < 0.5 else "M"
+    age = float(int(np.clip(rng.normal(MEAN_AGE, AGE_DEVIATION), YOUNGEST, OLDEST)))
+    patient = Patient(f"synthetic-patient-{seed}-{index:05d}", "F" if sex == "F" else "M", age)
+    state = int(rng.choice(len(STATES), p=prior(age, sex == "M")))
     has_image, has_note, has_vitals = _draw_presence(rng)
-    vitals = vitals if has_vitals else {}
-    dicom = as_dicom(pixels, patient, name)
+    findings = {f: bool(rng.random() < p) for f, p in zip(FINDINGS, finding_table()[:, state], strict=True)}
+    images, masks = _draw_images(rng, tuple(f for f, drawn in findings.items() if drawn), patient, name)
+    note, told, spans = draw_note(rng, state, age, sex)
+    vitals = draw_vitals(rng, state, age, sex == "M")
+    evidence = Evidence(
+        age, sex == "M", findings if has_image else None, told if has_note else None, vitals if has_vitals else None
+    )
     case = Case(
         external_id=name,
         patient=patient,
         note=note if has_note else None,
-        vitals=vitals,
-        images=(ImageFile(f"{name}.dcm", dicom),) if has_image else (),
-        diagnoses=present,
+        vitals=vitals if has_vitals else {},
+        images=images if has_image else (),
+        diagnoses=tuple(code for code, there in zip(DIAGNOSES, STATES[state], strict=False) if there),
         acquired_at=EPOCH + timedelta(minutes=17 * index),
     )
-    truth = Truth(
-        masks=masks if has_image else {},
-        spans=spans if has_note else {},
-        vitals={code: log_likelihood_ratios(code, vitals) for code in DIAGNOSES},
+    return PhantomCase(
+        case,
+        Truth(
+            evidence=evidence,
+            masks=masks if has_image else (),
+            spans=spans if has_note else (),
+            vitals={code: log_likelihood_ratios(evidence, code) for code in DIAGNOSES},
+        ),
     )
-    return PhantomCase(case, truth)
 
 
-def _draw_diagnoses(rng: np.random.Generator) -> tuple[str, ...]:
-    drawn = {code: bool(rng.random() < share) for code, share in PREVALENCE.items()}
-    effusion = EFFUSION + EFFUSION_FROM_HEART_FAILURE * drawn["heart-failure"]
-    drawn["pleural-effusion"] = bool(rng.random() < effusion)
-    return tuple(code for code in DIAGNOSES if drawn[code])
+def _draw_images(
+    rng: np.random.Generator, findings: tuple[str, ...], patient: Patient, name: str
+) -> tuple[tuple[ImageFile, ...], tuple[Mapping[str, np.ndarray], ...]]:
+    """The frontal film, and now and then a lateral one that shows the same."""
+    site = "NORTH" if rng.random() < 0.6 else "SOUTH"
+    views = (frontal(), lateral()) if rng.random() < LATERAL else (frontal(),)
+    drawn = [(view.position, *draw_film(rng, view, findings)) for view in views]
+    images = tuple(
+        ImageFile(f"{name}-{position}.dcm", as_dicom(pixels, patient, name, position, site))
+        for position, pixels, _ in drawn
+    )
+    return images, tuple(masks for _, _, masks in drawn)
 
 
 def _draw_presence(rng: np.random.Generator) -> tuple[bool, bool, bool]:
