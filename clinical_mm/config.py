@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class FusionConfig(_Part):
-    """How token sequences are joined; ``name`` is a key of ``clinical_mm.fusion.FUSIONS``, options are its own."""
+    """How token sequences are joined; ``name`` is a file of ``clinical_mm/fusion``, options are its own."""
 
     name: str = "cross_attention"
     options: dict[str, Any] = Field(default_factory=dict)

@@ -1,7 +1,14 @@
-"""Ways to join the tokens of several modalities, one file each. A new one: its file, and one line in ``FUSIONS``."""
+"""Ways to join the tokens of several modalities, one file each.
+
+A new one is its file alone: ``fusion/<name>.py`` with one subclass of ``Fusion`` in it; a model's YAML then says
+``fusion: {name: <name>}``.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,26 +16,27 @@ from pydantic import ValidationError
 
 from clinical_mm.errors import InvalidConfig
 from clinical_mm.fusion.base import Fused, Fusion
-from clinical_mm.fusion.concat import Concat
-from clinical_mm.fusion.cross_attention import CrossAttention
-from clinical_mm.fusion.gated import Gated
-from clinical_mm.fusion.weighted import Weighted
 
-__all__ = ["FUSIONS", "Fused", "Fusion", "fusion"]
+__all__ = ["Fused", "Fusion", "fusion", "known_fusions"]
 
-FUSIONS: dict[str, type[Fusion]] = {
-    "cross_attention": CrossAttention,
-    "concat": Concat,
-    "weighted": Weighted,
-    "gated": Gated,
-}
+
+def known_fusions() -> list[str]:
+    """Names that a model's YAML may say."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
 
 
 def fusion(name: str, widths: Mapping[str, int], options: Mapping[str, Any]) -> Fusion:
     """The fusion of that name for modalities of these token widths; raises InvalidConfig."""
-    if name not in FUSIONS:
-        raise InvalidConfig(f"unknown fusion {name!r}; known: {', '.join(FUSIONS)}")
+    if name not in known_fusions():
+        raise InvalidConfig(f"unknown fusion {name!r}; known: {', '.join(known_fusions())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    [found] = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Fusion) and member.__module__ == module.__name__
+    ]
     try:
-        return FUSIONS[name](widths, options)
+        built: Fusion = found(widths, options)
     except ValidationError as error:
         raise InvalidConfig(f"fusion {name}: {error}") from error
+    return built

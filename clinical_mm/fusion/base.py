@@ -70,3 +70,9 @@ class Pooling(nn.Module):
             mean_BD = total_BD / mask_BN1.sum(1).clamp(min=1)
             states.append(project(mean_BD).masked_fill(~present_BM[:, column, None], 0))
         return torch.stack(states, dim=1)
+
+
+def equal_weights(present_BM: Tensor, like: Tensor) -> Tensor:
+    """``weights_BM`` of a fusion that has no notion of how much each modality counts: equal over what is present."""
+    flags_BM = present_BM.to(like.dtype)
+    return flags_BM / flags_BM.sum(1, keepdim=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, cat, nn
 
-from clinical_mm.fusion.base import Fused, Fusion, FusionOptions, Pooling
+from clinical_mm.fusion.base import Fused, Fusion, FusionOptions, Pooling, equal_weights
 from clinical_mm.modalities.base import Tokens
 
 
@@ -27,7 +27,6 @@ class Concat(Fusion):
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """Joined state; equal weights."""
-        flags_BM = present_BM.to(next(self.parameters()).dtype)
         pooled_BMD = self.pool(tokens, present_BM)
-        joined_BD = self.join(cat([pooled_BMD.flatten(1), flags_BM], dim=1))
-        return Fused(joined_BD, flags_BM / flags_BM.sum(1, keepdim=True))
+        joined_BD = self.join(cat([pooled_BMD.flatten(1), present_BM.to(pooled_BMD.dtype)], dim=1))
+        return Fused(joined_BD, equal_weights(present_BM, pooled_BMD))

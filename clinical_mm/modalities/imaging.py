@@ -5,6 +5,7 @@ Shapes: B cases, I images, C channels, D slices, H W pixels, N tokens of one ima
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ from clinical_mm.vision.networks import build_network, feature_map
 from clinical_mm.vision.prepare import Placement, Preparation, place
 from clinical_mm.vision.weights import WeightsReport, load_weights
 
+PLACE_CHANNELS = 4
+"""Channels for each dimension that tell a token's place."""
 _CASES_FOR_STATISTICS = 256
 _FRAMES_SHOWN = 3
 
@@ -72,12 +75,15 @@ class ImagingOptions(BaseModel):
 
 
 class ImageEncoder(Encoder):
-    """Images -> feature maps -> tokens ``[B, I * N, width]``, one for each place of each image's feature map."""
+    """Images -> feature maps -> tokens ``[B, I * N, width]``, one for each place of each image's feature map.
 
-    def __init__(self, features: nn.Module, width: int, intensities: Intensities) -> None:
+    The last channels of a token tell its place: what attends over tokens sees no order.
+    """
+
+    def __init__(self, features: nn.Module, channels: int, spatial_dims: int, intensities: Intensities) -> None:
         super().__init__()
         self.features = features
-        self.width = width
+        self.width = channels + PLACE_CHANNELS * spatial_dims
         self._intensities = intensities
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -95,7 +101,8 @@ class ImageEncoder(Encoder):
         """Tokens of all images in turn; those of absent images are masked."""
         present_BI = batch["present"]
         maps = self._maps(inputs.flatten(0, 1), present_BI.flatten())
-        tokens_RND = maps.flatten(2).transpose(1, 2)
+        where = places(maps.shape[2:]).to(maps).expand(len(maps), -1, *maps.shape[2:])
+        tokens_RND = torch.cat([maps, where], 1).flatten(2).transpose(1, 2)
         tokens_BND = tokens_RND.reshape(len(inputs), -1, self.width)
         return Tokens(tokens_BND, present_BI.repeat_interleave(tokens_RND.shape[1], dim=1))
 
@@ -197,7 +204,7 @@ class Imaging(Modality):
         if options.weights and not self._restored:
             self.weights_report = load_weights(network, options.weights)
         features = feature_map(network)
-        return ImageEncoder(features, _width(features, options), self._intensities)
+        return ImageEncoder(features, _channels(features, options), options.spatial_dims, self._intensities)
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """A heat map for each image; for a volume the three frames that matter most."""
@@ -221,7 +228,17 @@ class Imaging(Modality):
         return place(int(origin[0, 2]), int(origin[0, 3]), (self.options.size[-2], self.options.size[-1]))
 
 
-def _width(features: nn.Module, options: ImagingOptions) -> int:
+def places(grid: Sequence[int]) -> Tensor:
+    """Where each place of a feature map is, ``[4 * dims, *grid]``: sine and cosine of half a turn and a turn a side.
+
+    Source: Fourier features, Tancik et al., 2020 (arXiv:2006.10739).
+    """
+    axes = torch.meshgrid(*[(torch.arange(side) + 0.5) / side for side in grid], indexing="ij")
+    turns = [math.pi * times * axis for axis in axes for times in (1, 2)]
+    return torch.stack([wave(turn) for turn in turns for wave in (torch.sin, torch.cos)])
+
+
+def _channels(features: nn.Module, options: ImagingOptions) -> int:
     """Channels of the feature map, from a small blank picture."""
     blank = torch.zeros(1, options.channels, *[min(64, side) for side in options.size])
     features.eval()

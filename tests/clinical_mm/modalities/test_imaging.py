@@ -93,7 +93,7 @@ def test_every_image_of_a_case_gives_its_tokens_up_to_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "width"),
+    ("name", "options", "channels"),
     [
         ("DenseNet", {"init_features": 8, "growth_rate": 4, "block_config": [1, 1]}, 10),
         ("DenseNet121", {}, 1024),
@@ -102,13 +102,20 @@ def test_every_image_of_a_case_gives_its_tokens_up_to_the_limit() -> None:
         ("SEResNet50", {}, 2048),
     ],
 )
-def test_networks_are_taken_by_name(name: str, options: dict[str, Any], width: int) -> None:
+def test_networks_are_taken_by_name(name: str, options: dict[str, Any], channels: int) -> None:
     modality = imaging(network={"name": name, "options": options}, size=[64, 64])
     encoder = modality.encoder().eval()
     with torch.no_grad():
         tokens = encoder(modality.collate([modality.read(case_of(radiograph()))]))
-    assert encoder.width == width
-    assert tokens.tokens_BND.shape[::2] == (1, width)
+    assert encoder.width == channels + 8  # sine and cosine of half a turn and of one, in two dimensions
+    assert tokens.tokens_BND.shape[::2] == (1, encoder.width)
+
+
+def test_a_token_tells_its_place() -> None:
+    modality = imaging(size=[64, 64])
+    tokens = modality.encoder().eval()(modality.collate([modality.read(case_of(radiograph()))])).tokens_BND[0]
+    places = tokens[:, -8:].detach().numpy()
+    assert len(np.unique(places.round(4), axis=0)) == len(tokens) > 1
 
 
 @pytest.mark.parametrize("name", ["DenseNet", "resnet10"])
@@ -295,7 +302,7 @@ def test_a_bundle_needs_no_weights_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="no such file"):
         modality.encoder()
     modality.load_assets(tmp_path)
-    assert modality.encoder().width == 10
+    assert modality.encoder().width == 18
 
 
 def test_real_chest_radiographs_are_read(shared_data: Path) -> None:
