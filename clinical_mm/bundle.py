@@ -7,6 +7,7 @@
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
     docs/split.json          ids of the cases that taught, chose and judged
+    docs/places.safetensors  where those cases lie in the space of similar cases
 
 Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
 """
@@ -29,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clinical_mm.bundle_layout import MODEL, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import MODEL, PLACES, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -38,6 +39,7 @@ from clinical_mm.evaluation.calibration import Calibration
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork, build_network
+from clinical_mm.places import Places
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Bundle:
     network: MultimodalNetwork
     calibration: Calibration
     card: dict[str, Any]
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the cases that taught, chose and judged lie; raises InvalidBundle."""
+        return Places.load(self.folder / PLACES)
 
     @cached_property
     def sha256(self) -> str:
@@ -70,6 +77,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     calibration: Calibration,
     card: dict[str, Any],
     split: Mapping[str, Sequence[str]],
+    places: Places,
 ) -> None:
     """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
     fresh = folder.with_name(f"{folder.name}.new")
@@ -94,6 +102,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / "configs/inference.json", _INFERENCE)
     _write_json(fresh / "docs/card.json", card)
     _write_json(fresh / SPLIT, split)
+    places.save(fresh / PLACES)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)

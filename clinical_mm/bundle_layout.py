@@ -10,6 +10,7 @@ from clinical_mm.errors import InvalidBundle
 WEIGHTS = Path("models/model.safetensors")
 MODEL = Path("configs/model.json")
 SPLIT = Path("docs/split.json")
+PLACES = Path("docs/places.safetensors")
 UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
 
 

@@ -40,6 +40,24 @@ class TaskConfig(_Part):
     diagnoses: tuple[str, ...] = ()
 
 
+class AlignmentConfig(_Part):
+    """Pulling the modalities of one case together before they are joined, on cases without labels too.
+
+    Attributes:
+        epochs: 0 = no alignment.
+        width: of the shared space, in which similar cases are looked for.
+        reconstruction: how much predicting one modality from another counts beside the contrastive loss.
+    """
+
+    epochs: int = Field(0, ge=0)
+    width: int = Field(64, ge=8)
+    batch_size: int = Field(64, ge=8)
+    learning_rate: float = Field(1e-3, gt=0)
+    temperature: float = Field(0.1, gt=0)
+    reconstruction: float = Field(0.5, ge=0)
+    kept: float = Field(0.1, ge=0, description="how much the alignment loss counts while diagnoses are trained")
+
+
 class TrainingConfig(_Part):
     """How it is trained; every number that changes a result is here."""
 
@@ -52,6 +70,9 @@ class TrainingConfig(_Part):
     warmup_fraction: float = Field(0.1, ge=0, le=1)
     modality_dropout: float = Field(0.2, ge=0, lt=1)
     class_weights: bool = True
+    sampling: Literal["each-once", "balanced"] = Field("each-once", description="balanced: rare diagnoses more often")
+    focal_gamma: float = Field(0.0, ge=0, le=5, description="0 = cross-entropy, 2 = the usual focal loss")
+    modality_balance: float = Field(0.0, ge=0, le=5, description="alpha of the gradient balance; 0 = off")
     patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, ge=0, lt=0.5)
@@ -72,6 +93,7 @@ class ModelConfig(_Part):
     modalities: dict[str, dict[str, Any]] = Field(min_length=1)
     fusion: FusionConfig = FusionConfig()
     task: TaskConfig = TaskConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
     training: TrainingConfig = TrainingConfig()
 
     @classmethod

@@ -1,6 +1,7 @@
 """The network: encoders -> fusion -> task head. Absent modalities are masked, never guessed from zeros.
 
-Shapes: B cases, N tokens, D width, M modalities (in the configuration's order), K diagnoses.
+Shapes: B cases, N tokens, D width, M modalities (in the configuration's order), K diagnoses, W width of the space in
+which like cases lie close.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clinical_mm.alignment import Aligner
 from clinical_mm.config import ModelConfig
 from clinical_mm.fusion import Fusion, fusion
 from clinical_mm.modalities.base import Batch, Encoder, Modality, Sample, Tokens
@@ -18,17 +20,27 @@ from clinical_mm.modalities.base import Batch, Encoder, Modality, Sample, Tokens
 
 @dataclass(frozen=True)
 class Output:
-    """``logits_BK`` and the fusion's ``weights_BM``."""
+    """``logits_BK``, the fusion's ``pooled_BD`` and ``weights_BM``, and the ``tokens`` that it joined."""
 
     logits_BK: Tensor
+    pooled_BD: Tensor
     weights_BM: Tensor
+    tokens: Mapping[str, Tokens]
 
 
 class MultimodalNetwork(nn.Module):
     """One encoder a modality, one fusion, one linear head."""
 
-    def __init__(self, encoders: Mapping[str, Encoder], join: Fusion, outputs: int, frozen: frozenset[str]) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        join: Fusion,
+        outputs: int,
+        frozen: frozenset[str],
+        aligner: Aligner | None = None,
+    ) -> None:
         super().__init__()
+        self.aligner = aligner
         self.encoders = nn.ModuleDict(dict(encoders))
         self.fusion = join
         self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(join.width, outputs))
@@ -61,7 +73,13 @@ class MultimodalNetwork(nn.Module):
     def join(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Output:
         """Logits and modality weights from tokens."""
         fused = self.fusion(tokens, present_BM)
-        return Output(self.head(fused.pooled_BD), fused.weights_BM)
+        return Output(self.head(fused.pooled_BD), fused.pooled_BD, fused.weights_BM, tokens)
+
+    def place(self, output: Output, present_BM: Tensor) -> Tensor:
+        """Unit vectors ``[B, W]`` in which like cases lie close: the shared space, or the fused state without one."""
+        if self.aligner is not None:
+            return self.aligner.place(output.tokens, present_BM)
+        return nn.functional.normalize(output.pooled_BD, dim=1)
 
     def forward(
         self, batches: Mapping[str, Batch], present_BM: Tensor, cached: Mapping[str, Tokens] | None = None
@@ -75,9 +93,11 @@ def build_network(
 ) -> MultimodalNetwork:
     """A fresh network for a configuration; raises InvalidConfig."""
     encoders = {name: part.encoder() for name, part in modalities.items()}
-    join = fusion(config.fusion.name, {name: e.width for name, e in encoders.items()}, config.fusion.options)
     frozen = frozenset(name for name, options in config.modalities.items() if options.get("frozen"))
-    return MultimodalNetwork(encoders, join, len(diagnoses), frozen)
+    widths = {name: encoder.width for name, encoder in encoders.items()}
+    join = fusion(config.fusion.name, widths, config.fusion.options)
+    aligner = Aligner(widths, config.alignment) if config.alignment.epochs else None
+    return MultimodalNetwork(encoders, join, len(diagnoses), frozen, aligner)
 
 
 def collate(

@@ -82,6 +82,18 @@ class Predictor:
         """Uncalibrated ``logits[B, K]``."""
         return self._forward([self.read(case) for case in cases])[0]
 
+    def similar(self, case: Case, limit: int = 5) -> list[tuple[str, float]]:
+        """Names of the cases of this model's training that lie closest to a case, with cosine similarity, -1 to 1.
+
+        Raises:
+            InvalidCase, UnreadableFile: as ``predict``.
+        """
+        batches, present_BM = self.batch([self.read(case)])
+        with self.lock, torch.inference_mode():
+            output: Output = self.network(batches, present_BM)
+            vector = self.network.place(output, present_BM)[0].float().cpu().numpy()
+        return self.bundle.places.nearest(vector, limit)
+
     def explain(self, case: Case, target: str | None = None, method: str = "integrated_gradients") -> Explanation:
         """Why the model gives ``target`` (default: its most probable diagnosis) its probability.
 

@@ -21,12 +21,13 @@ from clinical_mm.network import MultimodalNetwork
 
 @dataclass
 class Position:
-    """Where a training is: epochs done, the best of them, and the losses so far."""
+    """Where a training is: epochs done, the best of them, the losses so far, and what each modality tells alone."""
 
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float = float("inf")
     history: list[dict[str, float]] = field(default_factory=list)
+    told: dict[str, float] = field(default_factory=dict)
 
 
 def trained_state(network: MultimodalNetwork) -> dict[str, Tensor]:

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from clinical_mm.config import TrainingConfig
 from clinical_mm.errors import Cancelled, InvalidConfig
-from clinical_mm.network import MultimodalNetwork
+from clinical_mm.network import MultimodalNetwork, Output
+from clinical_mm.training.balance import GradientBalance
 from clinical_mm.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint
 from clinical_mm.training.data import Feed, TrainingData
 from clinical_mm.training.losses import Loss, class_weights, make_loss
 from clinical_mm.training.progress import Reporter
+from clinical_mm.training.sampling import case_weights, draw_order, log_odds_shift
 from clinical_mm.training.split import Split
 
 if TYPE_CHECKING:
@@ -45,8 +47,12 @@ class Fit:
     ) -> None:
         self.data, self.split, self.config, self.accelerator = data, split, config, accelerator
         self.device: torch.device = accelerator.device
-        self.weights = class_weights(kind, data.targets[list(split.train)], weighted=config.class_weights)
-        self.loss: Loss = make_loss(kind, self.weights, self.device)
+        taught = data.targets[list(split.train)]
+        self.weights = class_weights(kind, taught, weighted=config.class_weights)
+        self.loss: Loss = make_loss(kind, self.weights, self.device, config.focal_gamma)
+        self.sampling = case_weights(taught) if config.sampling == "balanced" else None
+        self.shift = np.log(self.weights) + log_odds_shift(taught, self.sampling, kind)
+        self.balance = GradientBalance(config.modality_balance, network.names, self._loss_of_shares(taught, kind))
         self.network = network
         optimizer = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay)
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
@@ -60,6 +66,7 @@ class Fit:
             InvalidConfig: the loss is no number any more.
         """
         position = load_checkpoint(folder, self.network, self.optimizer)
+        self.balance.told.update(position.told)
         while position.epoch < self.config.epochs and position.epoch - position.best_epoch < self.config.patience:
             epoch = position.epoch + 1
             reporter.epoch = epoch
@@ -71,6 +78,7 @@ class Fit:
             position.history.append({"epoch": epoch, "train_loss": train_loss, "validation_loss": loss})
             if loss < position.best_loss:
                 position.best_epoch, position.best_loss = epoch, loss
+            position.told = dict(self.balance.told)
             save_checkpoint(folder, self.network, self.optimizer, position)
             reporter.metrics = {"train_loss": round(train_loss, 4), "validation_loss": round(loss, 4)}
             for name, value in reporter.metrics.items():
@@ -87,7 +95,19 @@ class Fit:
         with torch.no_grad():
             for start in range(0, len(rows), EVALUATION_BATCH):
                 feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
-                found.append(self._forward(feed, feed.present_BM).float().cpu().numpy())
+                output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
+                found.append(output.logits_BK.float().cpu().numpy())
+        return np.concatenate(found)
+
+    def places(self, rows: Sequence[int]) -> np.ndarray:
+        """``float32[N, W]``: where these cases lie in the space of similar cases."""
+        self.network.eval()
+        found: list[np.ndarray] = []
+        with torch.no_grad():
+            for start in range(0, len(rows), EVALUATION_BATCH):
+                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
+                output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
+                found.append(self.network.place(output, feed.present_BM).float().cpu().numpy())
         return np.concatenate(found)
 
     def validation_loss(self, cancelled: Callable[[], bool]) -> float:
@@ -101,7 +121,7 @@ class Fit:
     def _epoch(self, epoch: int, reporter: Reporter, cancelled: Callable[[], bool]) -> float:
         torch.manual_seed(self.config.seed * 100_003 + epoch)
         draw = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
-        order = np.array(self.split.train)[torch.randperm(len(self.split.train), generator=draw).numpy()]
+        order = np.array(self.split.train)[draw_order(len(self.split.train), self.sampling, draw)]
         self.model.train()
         losses = []
         for step in range(self.steps_an_epoch):
@@ -115,16 +135,25 @@ class Fit:
 
     def _step(self, feed: Feed, draw: torch.Generator) -> float:
         kept_BM = drop_modalities(feed.present_BM, self.config.modality_dropout, draw)
-        loss = self.loss(self._forward(feed, kept_BM), feed.targets_BK)
+        output: Output = self.model(feed.batches, kept_BM, feed.cached)
+        loss = self.loss(output.logits_BK.float(), feed.targets_BK)
+        if self.network.aligner is not None and self.network.aligner.kept:
+            loss = loss + self.network.aligner.kept * self.network.aligner.loss(output.tokens, feed.present_BM).total
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
+        if self.config.modality_balance:
+            self.balance.listen(self.network, output.tokens, feed.present_BM, feed.targets_BK, self.loss)
+            self.balance.scale(self.network)
         self.accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return float(loss.detach())
 
-    def _forward(self, feed: Feed, present_BM: Tensor) -> Tensor:
-        logits: Tensor = self.model(feed.batches, present_BM, feed.cached).logits_BK
-        return logits.float()
+    def _loss_of_shares(self, taught: np.ndarray, kind: str) -> float:
+        """The loss of answering every case with the diagnoses' shares in the training part."""
+        shares = taught.mean(0).clip(1e-6, 1 - 1e-6)
+        constant = np.log(shares / (1 - shares)) if kind == "co-occurring" else np.log(shares)
+        logits = torch.from_numpy(np.tile((constant + np.log(self.weights)).astype(np.float32), (len(taught), 1)))
+        return float(self.loss(logits.to(self.device), torch.from_numpy(taught).to(self.device)))
 
     def _set_learning_rate(self, step: int) -> None:
         total = self.config.epochs * self.steps_an_epoch
@@ -135,10 +164,10 @@ class Fit:
             group["lr"] = group["base_lr"] * factor
 
     def _take_back_weights(self) -> None:
-        """Class weights moved the best logits by ln w; the head's bias gives that back."""
+        """Class weights move the best logits by ln w, balanced sampling by its shift: the head's bias gives it back."""
         bias = self.network.head.get_parameter("1.bias")
         with torch.no_grad():
-            bias.sub_(torch.from_numpy(np.log(self.weights)).to(bias))
+            bias.sub_(torch.from_numpy(self.shift).to(bias))
 
 
 def drop_modalities(present_BM: Tensor, probability: float, draw: torch.Generator) -> Tensor:
@@ -151,6 +180,8 @@ def drop_modalities(present_BM: Tensor, probability: float, draw: torch.Generato
 def _groups(network: MultimodalNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
     encoders = [p for p in network.encoders.parameters() if p.requires_grad]
     others = [*network.fusion.parameters(), *network.head.parameters()]
+    if network.aligner is not None:
+        others += network.aligner.parameters()
     # A vitals encoder starts from nothing, as the fusion does; image and text encoders may start from pretraining.
     return [
         {"params": others, "lr": config.learning_rate, "base_lr": config.learning_rate},

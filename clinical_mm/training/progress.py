@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-STAGES = ("reading", "features", "training", "calibrating", "evaluating", "saving")
-SHARES = (0.08, 0.22, 0.6, 0.02, 0.06, 0.02)
+STAGES = ("reading", "features", "aligning", "training", "calibrating", "evaluating", "saving")
+SHARES = (0.08, 0.2, 0.1, 0.52, 0.02, 0.06, 0.02)
 """Rough share of the whole time that each stage takes."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,18 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.device import choose_device
 from clinical_mm.errors import NotEnoughData
-from clinical_mm.evaluation.calibration import Calibration, fit_calibration, targets_of
+from clinical_mm.evaluation.calibration import Calibration, fit_calibration
 from clinical_mm.evaluation.report import report_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
-from clinical_mm.modalities import modalities_of
 from clinical_mm.network import build_network
-from clinical_mm.training.data import TrainingData, read_samples
+from clinical_mm.places import Places
+from clinical_mm.training.align import align, retrieval_check
 from clinical_mm.training.fit import Fit
+from clinical_mm.training.prepared import Prepared, prepare
 from clinical_mm.training.progress import Listener, Reporter
-from clinical_mm.training.selection import readable, select_cases, teachable
-from clinical_mm.training.split import Split, split
 
-INPUTS, CHECKPOINT, LOGS = "inputs.json", "checkpoint", "tensorboard"
+INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -78,29 +77,17 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
     reporter: Reporter,
     cancelled: Callable[[], bool],
 ) -> TrainedModel:
-    cases, wanted = select_cases(_read(snapshot, catalogue), config.task, catalogue)
-    parts = split(
-        [c.patient.id for c in cases],
-        config.training.seed,
-        config.training.validation_fraction,
-        config.training.test_fraction,
-    )
-    snapshot_sha256 = folder_sha256(snapshot)
+    everything, snapshot_sha256 = _read(snapshot, catalogue), folder_sha256(snapshot)
     _forget_another(out, config, catalogue, snapshot_sha256)
-    modalities = modalities_of(config, catalogue)
-    reporter.step("reading", 0, 1)
-    samples_first = [cases[i] for i in parts.train]
-    for modality in modalities.values():
-        modality.fit(samples_first)
-    samples = read_samples(modalities, cases, lambda done, total: reporter.step("reading", done, total))
-    parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
-    data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
+    prepared = prepare(everything, config, catalogue, reporter)
+    parts, diagnoses, data = prepared.parts, prepared.diagnoses, prepared.data
 
     torch.manual_seed(config.training.seed)
-    network = build_network(config, modalities, diagnoses)
+    network = build_network(config, prepared.modalities, diagnoses)
     accelerator = _accelerator(config, device)
     network.to(accelerator.device)
     data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
+    aligning = align(network, prepared, config, accelerator.device, out / ALIGNMENT, reporter, cancelled)
     fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
     position = _run(fit, out, reporter, cancelled)
 
@@ -109,11 +96,13 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    metrics = _evaluate(fit, parts, cases, diagnoses, calibration)
+    metrics = _evaluate(fit, prepared, calibration)
     metrics |= {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
-    sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
-    used = [cases[i] for i in (*parts.train, *parts.validation, *parts.test)]
-    card = make_card(config, diagnoses, used, sizes, snapshot_sha256, metrics)
+    if aligning is not None:
+        metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
+    card = make_card(
+        config, diagnoses, [prepared.cases[i] for i in prepared.used], parts.sizes, snapshot_sha256, metrics
+    )
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -121,22 +110,21 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         catalogue=catalogue,
         diagnoses=diagnoses,
         network=network,
-        modalities=modalities,
+        modalities=prepared.modalities,
         calibration=calibration,
         card=card,
-        split=_names(cases, parts),
+        split=prepared.split_names(),
+        places=Places(tuple(map(prepared.name, prepared.used)), fit.places(prepared.used)),
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
 
 
-def _evaluate(
-    fit: Fit, parts: Split, cases: Sequence[Case], diagnoses: Sequence[str], calibration: Calibration
-) -> dict[str, Any]:
+def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> dict[str, Any]:
     reports: dict[str, Any] = {}
-    for name, rows in (("validation", parts.validation), ("test", parts.test)):
-        patients = [cases[i].patient.id for i in rows]
-        report = report_of(fit.logits(rows), fit.data.targets[list(rows)], patients, diagnoses, calibration)
+    for name, rows in (("validation", prepared.parts.validation), ("test", prepared.parts.test)):
+        patients = [prepared.cases[i].patient.id for i in rows]
+        report = report_of(fit.logits(rows), fit.data.targets[list(rows)], patients, prepared.diagnoses, calibration)
         reports[name] = report.to_json() if rows else None
     return reports
 
@@ -160,7 +148,7 @@ def _forget_another(out: Path, config: ModelConfig, catalogue: Catalogue, snapsh
     told, wanted = out / INPUTS, json.dumps(inputs, indent=1)
     out.mkdir(parents=True, exist_ok=True)
     if told.exists() and told.read_text(encoding="utf-8") != wanted:
-        for name in (CHECKPOINT, f"{CHECKPOINT}.old", LOGS):
+        for name in (CHECKPOINT, f"{CHECKPOINT}.old", ALIGNMENT, f"{ALIGNMENT}.old", LOGS):
             shutil.rmtree(out / name, ignore_errors=True)
     told.write_text(wanted, encoding="utf-8")
 
@@ -183,10 +171,3 @@ def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool])
 
     with SummaryWriter(str(out / LOGS)) as writer:
         return fit.run(out / CHECKPOINT, writer, reporter, cancelled)
-
-
-def _names(cases: Sequence[Case], parts: Split) -> dict[str, list[str]]:
-    """Which cases were in which part, by their ids."""
-    names = [case.id or case.external_id or case.patient.id for case in cases]
-    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return {part: [names[i] for i in chosen] for part, chosen in rows.items()}

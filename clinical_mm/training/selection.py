@@ -11,11 +11,11 @@ import numpy as np
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
-from clinical_mm.config import TaskConfig
+from clinical_mm.config import TaskConfig, TrainingConfig
 from clinical_mm.errors import NotEnoughData
 from clinical_mm.evaluation.calibration import targets_of
 from clinical_mm.modalities.base import Sample
-from clinical_mm.training.split import Split
+from clinical_mm.training.split import Split, split
 
 FEWEST_CASES = 12
 FEWEST_OF_A_DIAGNOSIS = 2
@@ -47,6 +47,17 @@ def select_cases(cases: Sequence[Case], task: TaskConfig, catalogue: Catalogue) 
             f"has at least {FEWEST_OF_A_DIAGNOSIS} labelled cases"
         )
     return (_with_exactly_one(labelled, taught) if task.kind == "exclusive" else labelled), taught
+
+
+def without_label(
+    everything: Sequence[Case], labelled: Sequence[Case], parts: Split, config: TrainingConfig
+) -> list[Case]:
+    """Cases that teach alignment alone: no label, and no patient of the validation or the test part, now or later."""
+    judged = {labelled[i].patient.id for i in (*parts.validation, *parts.test)}
+    free = [case for case in everything if case.diagnoses is None and case.patient.id not in judged]
+    patients = [case.patient.id for case in free]
+    for_test = set(split(patients, config.seed, config.validation_fraction, config.test_fraction).test)
+    return [case for i, case in enumerate(free) if i not in for_test]
 
 
 def readable(parts: Split, samples: Sequence[Mapping[str, Sample | None]]) -> Split:

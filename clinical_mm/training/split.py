@@ -19,6 +19,11 @@ class Split:
     validation: tuple[int, ...]
     test: tuple[int, ...]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many cases each part has."""
+        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+
 
 def split(patients: Sequence[str], seed: int, validation_fraction: float, test_fraction: float) -> Split:
     """Split cases by their patients' ids; training and validation are never empty while there are two patients."""

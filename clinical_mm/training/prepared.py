@@ -1,0 +1,78 @@
+"""What a training stands on once its cases are read: who teaches, who judges, what can be taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
+from clinical_mm.config import ModelConfig
+from clinical_mm.evaluation.calibration import targets_of
+from clinical_mm.modalities import modalities_of
+from clinical_mm.modalities.base import Modality
+from clinical_mm.training.data import TrainingData, read_samples
+from clinical_mm.training.progress import Reporter
+from clinical_mm.training.selection import readable, select_cases, teachable, without_label
+from clinical_mm.training.split import Split, split
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Cases, read.
+
+    Attributes:
+        cases: the labelled ones; ``data`` holds their samples first, then those of cases without a label.
+        parts: positions in ``cases``.
+        diagnoses: those that the training part can teach, in output order.
+    """
+
+    cases: Sequence[Case]
+    parts: Split
+    diagnoses: tuple[str, ...]
+    modalities: Mapping[str, Modality]
+    data: TrainingData
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Positions of the cases that teach, choose or judge."""
+        return (*self.parts.train, *self.parts.validation, *self.parts.test)
+
+    @property
+    def for_alignment(self) -> tuple[int, ...]:
+        """Positions of the cases that teach alignment: the training part, and those without a label."""
+        return (*self.parts.train, *range(len(self.cases), len(self.data.samples)))
+
+    def name(self, position: int) -> str:
+        """What a case is called in the bundle: its id where it has one."""
+        case = self.cases[position]
+        return case.id or case.external_id or case.patient.id
+
+    def split_names(self) -> dict[str, list[str]]:
+        """Which cases were in which part."""
+        rows = {"train": self.parts.train, "validation": self.parts.validation, "test": self.parts.test}
+        return {part: [self.name(i) for i in chosen] for part, chosen in rows.items()}
+
+
+def prepare(everything: Sequence[Case], config: ModelConfig, catalogue: Catalogue, reporter: Reporter) -> Prepared:
+    """Choose, split and read the cases of a training.
+
+    Raises:
+        NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
+        UnreadableFile: as said by what is at fault.
+    """
+    chosen = config.training
+    cases, wanted = select_cases(everything, config.task, catalogue)
+    patients = [case.patient.id for case in cases]
+    parts = split(patients, chosen.seed, chosen.validation_fraction, chosen.test_fraction)
+    modalities = modalities_of(config, catalogue)
+    reporter.step("reading", 0, 1)
+    teachers = [cases[i] for i in parts.train]
+    for modality in modalities.values():
+        modality.fit(teachers)
+    unlabelled = without_label(everything, cases, parts, chosen) if config.alignment.epochs else []
+    read = [*cases, *unlabelled]
+    samples = read_samples(modalities, read, lambda done, total: reporter.step("reading", done, total))
+    parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
+    data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in read], diagnoses))
+    return Prepared(cases, parts, diagnoses, modalities, data)
