@@ -68,7 +68,9 @@ class TrainingConfig(_Part):
     encoder_learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup_fraction: float = Field(0.1, ge=0, le=1)
-    modality_dropout: float = Field(0.2, ge=0, lt=1)
+    modality_dropout: float = Field(
+        0.5, ge=0, lt=1, description="of each modality, in a second pass over the same tokens; 0 = no second pass"
+    )
     class_weights: bool = True
     sampling: Literal["each-once", "balanced"] = Field("each-once", description="balanced: rare diagnoses more often")
     focal_gamma: float = Field(0.0, ge=0, le=5, description="0 = cross-entropy, 2 = the usual focal loss")

@@ -93,10 +93,10 @@ def _opacity(rng: np.random.Generator, view: View, picture: Field) -> tuple[Fiel
     lung = view.lungs[rng.integers(len(view.lungs))]
     rows, columns = np.nonzero(lung > 0.35)
     spot = rng.integers(rows.size)
-    radius = rng.uniform(0.05, 0.09)
+    radius = rng.uniform(0.075, 0.13)
     distance = np.hypot(_X - columns[spot] / SIZE, _Y - rows[spot] / SIZE) / np.float32(radius)
     opacity = np.exp(-(distance**2)) * (0.75 + 0.25 * _cloud(rng, 12)) * _soft(lung, 0.01)
-    return picture + np.float32(rng.uniform(0.24, 0.4)) * opacity, (distance < 1.2) & (lung > 0)
+    return picture + np.float32(rng.uniform(0.28, 0.42)) * opacity, (distance < 1.2) & (lung > 0)
 
 
 def _fluid(rng: np.random.Generator, view: View, picture: Field) -> tuple[Field, Field]:

@@ -134,9 +134,12 @@ class Fit:
         return float(np.mean(losses))
 
     def _step(self, feed: Feed, draw: torch.Generator) -> float:
-        kept_BM = drop_modalities(feed.present_BM, self.config.modality_dropout, draw)
-        output: Output = self.model(feed.batches, kept_BM, feed.cached)
+        output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
         loss = self.loss(output.logits_BK.float(), feed.targets_BK)
+        if self.config.modality_dropout:  # the same tokens once more, some modalities left out: encoders cost most
+            kept_BM = drop_modalities(feed.present_BM, self.config.modality_dropout, draw)
+            partial: Output = self.model({}, kept_BM, output.tokens)
+            loss = (loss + self.loss(partial.logits_BK.float(), feed.targets_BK)) / 2
         if self.network.aligner is not None and self.network.aligner.kept:
             loss = loss + self.network.aligner.kept * self.network.aligner.loss(output.tokens, feed.present_BM).total
         self.optimizer.zero_grad()
