@@ -22,9 +22,9 @@ def run() -> str:
     targets = study.prepared.data.targets[rows]
     best = mean_auroc(targets, study.bayes(rows, SUBSETS[0]))
     lines = [
-        f"{len(study.split(0).train)} cases outside validation and test, of which so many keep their label; all of them "
-        f"are aligned on. {len(rows)} test cases as they are (a tenth of each modality missing), {SEEDS} seeds. AUROC as "
-        f"a share of the Bayes posterior's {best:.3f}.",
+        f"{len(study.split(0).train)} cases outside validation and test, of which so many keep their label; all are "
+        f"aligned on. {len(rows)} test cases as they are (a tenth of each modality missing), {SEEDS} seeds. AUROC "
+        f"as a share of the Bayes posterior's {best:.3f}.",
         "",
         "| labelled | without alignment | with alignment |",
         "|---|---|---|",

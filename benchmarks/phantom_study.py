@@ -42,6 +42,7 @@ class Study:
 
     @classmethod
     def of(cls, config: ModelConfig, cases: int) -> Study:
+        """Draw and read."""
         drawn = list(draw(cases, seed=0))
         ready = prepare([d.case for d in drawn], config, Catalogue.load(), silent())
         return cls(config, [d.truth.evidence for d in drawn], ready)
