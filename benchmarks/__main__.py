@@ -17,7 +17,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("startup", "decoding", "real_dicoms", "training_epoch", "serving", "explaining", "cxr_cases")
+BENCHMARKS = (
+    "startup",
+    "decoding",
+    "real_dicoms",
+    "training_epoch",
+    "serving",
+    "explaining",
+    "cxr_cases",
+    "fusions",
+    "label_efficiency",
+)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The fusion table: every fusion on the same frozen tokens, seeds and cases, each subset of modalities against Bayes."""
+"""Every fusion on the same frozen tokens, seeds and cases; each subset of modalities against Bayes."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def _table(  # type: ignore[no-untyped-def]
     best = {subset: mean_auroc(targets, bayes[subset]) for subset in SUBSETS}
     titles = ["+".join(s) if len(s) < len(MODALITIES) else "all" for s in SUBSETS]
     lines = [
-        f"{taught} training cases, {len(targets)} test cases with all modalities, {SEEDS} seeds. Image encoder taught on "
-        "images alone, then frozen; MiniLM frozen: each fusion has the same tokens. AUROC as a share of the Bayes "
+        f"{taught} training cases, {len(targets)} test cases with all modalities, {SEEDS} seeds. Image encoder taught "
+        "on images alone, then frozen; MiniLM frozen: each fusion has the same tokens. AUROC as a share of the Bayes "
         "posterior's (for images an upper bound), mean over seeds.",
         "",
         f"| fusion | {' | '.join(titles)} | parameters | s |",
