@@ -103,8 +103,8 @@ def freeze_images(study: Study, seed: int, parts: Split) -> None:
     )
     own = Study(config, study.evidence, replace(study.prepared, modalities=only, data=alone))
     fit = _images_alone(own, config, seed, Split(tuple(rows[0]), tuple(rows[1]), parts.test))
-    encoder = fit.network.encoders["imaging"].eval()
-    data.tokens["imaging"] = _tokens_of(encoder, study, samples)
+    encoder = fit.network.encoder("imaging").eval()
+    data.tokens["imaging"], data.widths["imaging"] = _tokens_of(encoder, study, samples), encoder.width
 
 
 def _images_alone(study: Study, config: ModelConfig, seed: int, parts: Split) -> Fit:

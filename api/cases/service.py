@@ -154,6 +154,12 @@ class Cases:
         with self._ground.database.reading() as session:
             return set(session.scalars(query))
 
+    def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
+        """The diagnoses of those of these cases that are stored in the project, by id."""
+        query = select(CaseRow).where(CaseRow.project_id == caller.project_id, CaseRow.id.in_(case_ids))
+        with self._ground.database.reading() as session:
+            return {row.id: row.diagnoses for row in session.scalars(query)}
+
     def row(self, session: Session, project_id: str, case_id: str, *, lock: bool = False) -> CaseRow:
         """The row of a case of the project; raises NotFound, for another project's too."""
         query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)

@@ -24,6 +24,7 @@ from api.services import Services
 
 SAID_OTHERWISE = frozenset({"image-missing", "note-missing", "vitals-missing"})
 """Warnings that the sentence on what is absent tells already."""
+SIMILAR_SHOWN = 5
 
 
 def add(pages: Blueprint, services: Services) -> None:
@@ -63,6 +64,22 @@ def add(pages: Blueprint, services: Services) -> None:
         )
         services.reviews.create(caller(), case_id, said)
         return back_to(case_id)
+
+    @pages.get("/cases/<case_id>/similar")
+    @needs(Role.VIEWER)
+    def similar(case_id: str) -> str:
+        found = services.predictions.similar(caller(), case_id, SIMILAR_SHOWN).items
+        cases = [services.cases.get(caller(), s.case_id) for s in found]
+        shown = [
+            {
+                "case_id": s.case_id,
+                "similarity": s.similarity,
+                "patient": case.patient.id,
+                "label": named(services.ground.catalogue, s.diagnoses),
+            }
+            for s, case in zip(found, cases, strict=True)
+        ]
+        return render_template("case_similar.html", similar=shown)
 
     @pages.get("/explanations/<explanation_id>/images/<int:n>.png")
     @needs(Role.VIEWER)

@@ -8,7 +8,14 @@ from api.access.guard import caller, needs
 from api.access.service import Role
 from api.cases.schemas import CasePath
 from api.ground.wire import SECURITY, Answer, answer
-from api.predictions.schemas import PredictionIn, PredictionList, PredictionOut, PredictionPath
+from api.predictions.schemas import (
+    PredictionIn,
+    PredictionList,
+    PredictionOut,
+    PredictionPath,
+    SimilarCases,
+    SimilarQuery,
+)
 from api.predictions.service import Predictions
 
 TAG = Tag(name="predictions", description="What a model says about a case.")
@@ -33,6 +40,12 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     def list_predictions(path: CasePath) -> Answer:
         """A case's predictions, newest first."""
         return answer(PredictionList(items=predictions.of_case(caller(), path.id)))
+
+    @api.get("/cases/<id>/similar", responses={200: SimilarCases})
+    @needs(Role.VIEWER)
+    def list_similar(path: CasePath, query: SimilarQuery) -> Answer:
+        """Past cases that the serving model finds most like this one, with their diagnoses."""
+        return answer(predictions.similar(caller(), path.id, query.limit))
 
     @api.get("/predictions/<id>", responses={200: PredictionOut})
     @needs(Role.VIEWER)

@@ -67,6 +67,28 @@ class PredictionList(BaseModel):
     items: list[PredictionOut]
 
 
+class SimilarCaseOut(BaseModel):
+    """A stored case that the model finds alike: cosine similarity in its space, -1 to 1, and its diagnoses."""
+
+    case_id: str
+    similarity: float
+    diagnoses: list[str] | None
+
+
+class SimilarCases(BaseModel):
+    """Closest first; among the cases that ``model`` was trained and judged on and that are still stored."""
+
+    model: str
+    items: list[SimilarCaseOut]
+
+
+class SimilarQuery(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: Annotated[int, Field(ge=1, le=50)] = 5
+
+
 class PredictionPath(BaseModel):
     """Which prediction."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,9 +16,12 @@ from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.models.service import Models
 from api.predictions.queue import BatchingQueue
-from api.predictions.schemas import PredictionOut
+from api.predictions.schemas import PredictionOut, SimilarCaseOut, SimilarCases
 from api.predictions.tables import PredictionRow
 from api.problems import NotFound
+
+SPARE = 20
+"""So many more likes are asked for: some may have been erased since the model was trained."""
 
 
 class Predictions:
@@ -85,6 +89,25 @@ class Predictions:
         with self._ground.database.reading() as session:
             return {row.case_id: prediction_out(row) for row in session.scalars(query)}
 
+    def similar(self, caller: Caller, case_id: str, limit: int) -> SimilarCases:
+        """Past cases that the serving model finds most like this one.
+
+        Raises:
+            NotFound: no such case in the project.
+            NotReady: no model serves yet.
+        """
+        with self._ground.database.reading() as session:
+            case = self._cases.core(self._cases.row(session, caller.project_id, case_id))
+        model_id = self._models.serving_id(caller.project_id)
+        near = self._models.predictor(model_id).similar(case, limit + SPARE)
+        labels = self._cases.labels(caller, [name for name, _ in near if name != case_id])
+        found = [
+            SimilarCaseOut(case_id=name, similarity=round(similarity, 4), diagnoses=_listed(labels[name]))
+            for name, similarity in near
+            if name in labels
+        ]
+        return SimilarCases(model=model_id, items=found[:limit])
+
     def row(self, session: Session, project_id: str, prediction_id: str) -> PredictionRow:
         """The row of a prediction of the project; raises NotFound."""
         found = session.get(PredictionRow, prediction_id)
@@ -110,6 +133,10 @@ class Predictions:
         for queue in gone:  # or each would keep its model, and a thread, for ever
             queue.close()
         return found
+
+
+def _listed(codes: Sequence[str] | None) -> list[str] | None:
+    return None if codes is None else list(codes)
 
 
 def prediction_out(row: PredictionRow) -> PredictionOut:

@@ -23,7 +23,7 @@ from api.access.service import Caller, Role
 from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.models.service import Models
-from api.training.service import RunRecord, discard_working_files
+from api.training.service import RunRecord, discard_working_files, who_teaches
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
 
@@ -43,14 +43,14 @@ class TrainingJob:
         self.folder = ground.settings.runs_folder / run_id
 
     def freeze(self) -> None:
-        """The labelled cases as they are now, and the configuration with its overrides."""
+        """The cases that teach as they are now, and the configuration with its overrides."""
         row = self.record.read()
+        config = ModelConfig.load(row.config, row.overrides)
         snapshot = self.folder / "snapshot"
         if not (snapshot / CASES).exists():
             shutil.rmtree(snapshot, ignore_errors=True)
-            write_folder(self._cases.select(row.project_id, {**row.filter, "labelled": True}), snapshot)
+            write_folder(self._cases.select(row.project_id, {**row.filter, **who_teaches(config)}), snapshot)
         _keep_labels(snapshot / CASES, self.folder / LABELS)
-        config = ModelConfig.load(row.config, row.overrides)
         (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
 
     def train(self) -> str:

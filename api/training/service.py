@@ -95,7 +95,7 @@ class Training:
         run_id = new_id("run")
         folder = self.ground.settings.runs_folder / run_id
         try:
-            write_folder(self.cases.select(caller.project_id, {"labelled": True}), folder / "snapshot")
+            write_folder(self.cases.select(caller.project_id, who_teaches(chosen)), folder / "snapshot")
             settings = self.ground.settings
             made = train(
                 chosen, folder / "snapshot", folder / "out", catalogue=self.ground.catalogue, device=settings.device
@@ -166,6 +166,11 @@ class RunRecord:
         )
         with self._ground.database.transaction() as session:
             session.execute(change)
+
+
+def who_teaches(config: ModelConfig) -> dict[str, Any]:
+    """The filter of a snapshot: labelled cases, and the others too where alignment learns from them."""
+    return {"labelled": None if config.alignment.epochs else True}
 
 
 def waiting_runs(ground: Ground) -> list[str]:

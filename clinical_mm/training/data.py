@@ -36,12 +36,13 @@ class Feed:
 
 @dataclass
 class TrainingData:
-    """Samples, targets and presence of every labelled case; ``tokens`` of frozen encoders once they are computed."""
+    """Samples, targets and presence of every case; ``tokens`` of frozen encoders and their ``widths``, once computed."""
 
     modalities: Mapping[str, Modality]
     samples: list[Mapping[str, Sample | None]]
     targets: np.ndarray
     tokens: dict[str, list[tuple[np.ndarray, np.ndarray] | None]] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
     present: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class TrainingData:
                 for row, tokens in zip(rows, self._encode(network, name, rows, device), strict=True):
                     found[row] = tokens
                 step(turn + min(start + FEATURE_BATCH, len(order)) / len(order), len(names))
-            self.tokens[name] = found
+            self.tokens[name], self.widths[name] = found, network.encoder(name).width
         self.samples = [{n: part for n, part in sample.items() if n not in names} for sample in self.samples]
 
     def feed(self, rows: Sequence[int], device: torch.device, augment: torch.Generator | None = None) -> Feed:
@@ -73,7 +74,10 @@ class TrainingData:
                 batches[name] = part.augment(batches[name], augment)
         return Feed(
             batches=to_device(batches, device),
-            cached={name: _stack([found[i] for i in rows]).to(device) for name, found in self.tokens.items()},
+            cached={
+                name: _stack([found[i] for i in rows], self.widths[name]).to(device)
+                for name, found in self.tokens.items()
+            },
             present_BM=torch.from_numpy(self.present[list(rows)]).to(device),
             targets_BK=torch.from_numpy(self.targets[list(rows)]).to(device),
         )
@@ -104,9 +108,8 @@ def read_samples(
     return samples
 
 
-def _stack(found: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> Tokens:
+def _stack(found: Sequence[tuple[np.ndarray, np.ndarray] | None], width: int) -> Tokens:
     longest = max([len(f[0]) for f in found if f is not None], default=1)
-    width = next((f[0].shape[1] for f in found if f is not None), 1)
     states, masks = np.zeros((len(found), longest, width), np.float32), np.zeros((len(found), longest), bool)
     for row, tokens in enumerate(found):
         if tokens is not None:

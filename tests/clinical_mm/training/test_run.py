@@ -135,3 +135,15 @@ def test_nothing_to_tell_apart_is_said(tmp_path: Path, labels: tuple[str, ...]) 
     write_folder(cases, tmp_path / "snapshot")
     with pytest.raises(NotEnoughData, match="nothing to tell apart"):
         quietly(light(), tmp_path / "snapshot", tmp_path / "out")
+
+
+def test_a_batch_in_which_no_case_has_a_note_is_no_trouble_for_a_frozen_encoder(tmp_path: Path) -> None:
+    cases = [d.case for d in draw(40, seed=3) if len(d.case.vitals) > 3]
+    noteless = [replace(case, note=None, images=()) for case in cases]
+    write_folder([*[replace(case, images=()) for case in cases[:4]], *noteless[4:]], tmp_path / "snapshot")
+    config = tiny_config(
+        modalities={"text": {"model": "minilm", "max_tokens": 64, "stride": 16, "layers": 1}, "vitals": {"width": 16}},
+        training={"epochs": 1, "batch_size": 2},
+    )
+    made = train(config, tmp_path / "snapshot", tmp_path / "out", device="cpu", progress=lambda _: None)
+    assert made.metrics["epochs"] == 1
