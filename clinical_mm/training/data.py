@@ -36,7 +36,7 @@ class Feed:
 
 @dataclass
 class TrainingData:
-    """Samples, targets and presence of every case; ``tokens`` of frozen encoders and their ``widths``, once computed."""
+    """Samples, targets, presence of every case; ``tokens`` of frozen encoders and their ``widths``, once computed."""
 
     modalities: Mapping[str, Modality]
     samples: list[Mapping[str, Sample | None]]
