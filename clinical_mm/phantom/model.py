@@ -49,18 +49,18 @@ FINDINGS: dict[str, Cause] = {
 """What a film can show."""
 
 SYMPTOMS: dict[str, Cause] = {
-    "fever": Cause(0.05, {"pneumonia": 0.75, "other-infection": 0.75}),
-    "cough": Cause(0.12, {"pneumonia": 0.6, "atelectasis": 0.2, "heart-failure": 0.2}),
-    "immobility": Cause(0.1, {"atelectasis": 0.65}),
+    "fever": Cause(0.04, {"pneumonia": 0.85, "other-infection": 0.85}),
+    "cough": Cause(0.1, {"pneumonia": 0.75, "atelectasis": 0.2, "heart-failure": 0.2}),
+    "immobility": Cause(0.06, {"atelectasis": 0.8}),
     "urinary": Cause(0.04, {"other-infection": 0.7}),
-    "congestion": Cause(0.08, {"heart-failure": 0.75, "renal-impairment": 0.3}),
-    "dullness": Cause(0.06, {"pleural-effusion": 0.7}),
-    "sudden-pain": Cause(0.07, {"pneumothorax": 0.75}),
+    "congestion": Cause(0.06, {"heart-failure": 0.85, "renal-impairment": 0.3}),
+    "dullness": Cause(0.04, {"pleural-effusion": 0.8}),
+    "sudden-pain": Cause(0.05, {"pneumothorax": 0.85}),
 }
 """What a note can tell."""
 
 TOLD = ("affirmed", "uncertain", "denied", "silent")
-TOLD_IF_THERE, TOLD_IF_NOT = (0.7, 0.12, 0.0, 0.18), (0.0, 0.06, 0.36, 0.58)
+TOLD_IF_THERE, TOLD_IF_NOT = (0.8, 0.1, 0.0, 0.1), (0.0, 0.04, 0.4, 0.56)
 """Probability of each way of telling, given that the symptom is there or is not."""
 
 
