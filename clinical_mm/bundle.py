@@ -6,7 +6,7 @@
     models/model.safetensors every weight, those of frozen encoders too
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
-    docs/split.json          ids of the cases that taught, chose and judged
+    docs/split.json          ids of the cases that taught, chose and judged, and of those of the snapshot left out
 
 Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
 """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clinical_mm.bundle import save_bundle
+from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -23,12 +23,16 @@ from clinical_mm.evaluation.report import report_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
 from clinical_mm.modalities import modalities_of
-from clinical_mm.network import build_network
+from clinical_mm.modalities.base import Modality
+from clinical_mm.network import MultimodalNetwork, build_network
+from clinical_mm.training.adapt import start_from
+from clinical_mm.training.checkpoint import Position
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.fit import Fit
 from clinical_mm.training.progress import Listener, Reporter
+from clinical_mm.training.reproducible import circumstances, reproducible
 from clinical_mm.training.selection import readable, select_cases, teachable
-from clinical_mm.training.split import Split, split
+from clinical_mm.training.split import PARTS, Split, as_told, split
 
 INPUTS, CHECKPOINT, LOGS = "inputs.json", "checkpoint", "tensorboard"
 
@@ -42,6 +46,19 @@ class TrainedModel:
     card: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for."""
+
+    config: ModelConfig
+    snapshot: Path
+    out: Path
+    catalogue: Catalogue
+    device: str
+    start: Bundle | None
+    parts: Mapping[str, Sequence[str]]
+
+
 def train(  # noqa: PLR0913 - the parts of one training, named
     config: ModelConfig,
     snapshot: Path,
@@ -49,71 +66,76 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     *,
     catalogue: Catalogue | None = None,
     device: str = "auto",
+    start: Path | None = None,
+    parts: Mapping[str, Sequence[str]] | None = None,
     progress: Listener | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TrainedModel:
     """Train on the labelled cases of a snapshot (a plain folder). The same ``out`` again goes on at the last epoch.
 
-    Without ``progress`` bars are drawn where a person watches.
+    The same snapshot, configuration and start give the same weights bit for bit on the same machine. Without
+    ``progress`` bars are drawn where a person watches.
+
+    Args:
+        config: what to train.
+        snapshot: the cases.
+        out: for checkpoints, logs and, at the end, ``out/bundle``.
+        catalogue: another one than that which comes along.
+        device: of torch, or ``auto``.
+        start: the bundle of a model whose weights to start from, as far as they fit (``training.adapt``).
+        parts: ids of cases whose part is settled (``train``, ``validation``, ``test``); the others' follows from their
+            patients' ids.
+        progress: told how far it is.
+        cancelled: asked between batches.
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
-        InvalidConfig, UnreadableFile: as said by what is at fault.
+        InvalidConfig, InvalidBundle, UnreadableFile: as said by what is at fault.
         Cancelled: ``cancelled`` said so.
     """
-    catalogue = catalogue or Catalogue.load()
+    old = None if start is None else load_bundle(start)
+    request = _Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {})
     reporter = Reporter(progress, config.training.epochs)
     try:
-        return _train(config, snapshot, out, catalogue, device, reporter, cancelled)
+        with reproducible():
+            return _train(request, reporter, cancelled)
     finally:
         reporter.close()
 
 
-def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
-    config: ModelConfig,
-    snapshot: Path,
-    out: Path,
-    catalogue: Catalogue,
-    device: str,
-    reporter: Reporter,
-    cancelled: Callable[[], bool],
-) -> TrainedModel:
-    cases, wanted = select_cases(_read(snapshot, catalogue), config.task, catalogue)
-    parts = split(
-        [c.patient.id for c in cases],
-        config.training.seed,
-        config.training.validation_fraction,
-        config.training.test_fraction,
-    )
-    snapshot_sha256 = folder_sha256(snapshot)
-    _forget_another(out, config, catalogue, snapshot_sha256)
+def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool]) -> TrainedModel:
+    config, catalogue, out = request.config, request.catalogue, request.out
+    everything = _read(request.snapshot, catalogue)
+    cases, wanted = select_cases(everything, config.task, catalogue)
+    parts = _split(cases, request)
+    snapshot_sha256 = folder_sha256(request.snapshot)
+    _forget_another(request, snapshot_sha256)
     modalities = modalities_of(config, catalogue)
     reporter.step("reading", 0, 1)
-    samples_first = [cases[i] for i in parts.train]
     for modality in modalities.values():
-        modality.fit(samples_first)
+        modality.fit([cases[i] for i in parts.train])
     samples = read_samples(modalities, cases, lambda done, total: reporter.step("reading", done, total))
     parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
     data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
 
-    torch.manual_seed(config.training.seed)
-    network = build_network(config, modalities, diagnoses)
-    accelerator = _accelerator(config, device)
+    network, account = _network(request, modalities, diagnoses)
+    accelerator = _accelerator(config, request.device)
     network.to(accelerator.device)
     data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
     fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
+    account |= {"parameters": network.parameter_counts(), "circumstances": circumstances(accelerator.device)}
     position = _run(fit, out, reporter, cancelled)
+    network.merge_adapters()  # before anything is measured: what is judged is what is saved
 
     reporter.step("calibrating", 0, 1)
     calibration = fit_calibration(
         fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    metrics = _evaluate(fit, parts, cases, diagnoses, calibration)
-    metrics |= {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
-    sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    metrics = _evaluate(fit, parts, cases, diagnoses, calibration) | _lasted(position)
     used = [cases[i] for i in (*parts.train, *parts.validation, *parts.test)]
-    card = make_card(config, diagnoses, used, sizes, snapshot_sha256, metrics)
+    sizes = {part: len(getattr(parts, part)) for part in PARTS}
+    card = make_card(config, diagnoses, used, sizes, snapshot_sha256, metrics) | account
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -124,10 +146,34 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         modalities=modalities,
         calibration=calibration,
         card=card,
-        split=_names(cases, parts),
+        split=_names(everything, cases, parts),
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _lasted(position: Position) -> dict[str, Any]:
+    return {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+
+
+def _split(cases: Sequence[Case], request: _Request) -> Split:
+    chosen = request.config.training
+    patients = [case.patient.id for case in cases]
+    parts = split(patients, chosen.seed, chosen.validation_fraction, chosen.test_fraction)
+    return as_told(parts, [_name(case) for case in cases], request.parts)
+
+
+def _network(
+    request: _Request, modalities: Mapping[str, Modality], diagnoses: Sequence[str]
+) -> tuple[MultimodalNetwork, dict[str, Any]]:
+    """The network as training begins, and what the card tells of where it comes from."""
+    torch.manual_seed(request.config.training.seed)
+    network = build_network(request.config, modalities, diagnoses)
+    old = request.start
+    account = {} if old is None else {"started_from": start_from(old, network, modalities, diagnoses).to_json()}
+    for name in request.config.modalities:
+        network.restrict(name, request.config.learning(name))
+    return network, account
 
 
 def _evaluate(
@@ -150,13 +196,16 @@ def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:
     return cases
 
 
-def _forget_another(out: Path, config: ModelConfig, catalogue: Catalogue, snapshot_sha256: str) -> None:
-    """Checkpoints of another configuration or of other cases are no place to go on from: they are removed."""
+def _forget_another(request: _Request, snapshot_sha256: str) -> None:
+    """Checkpoints of another configuration, start or of other cases are no place to go on from: they are removed."""
     inputs = {
-        "config": config.model_dump(mode="json"),
-        "catalogue": catalogue.model_dump(mode="json"),
+        "config": request.config.model_dump(mode="json"),
+        "catalogue": request.catalogue.model_dump(mode="json"),
         "snapshot_sha256": snapshot_sha256,
+        "start_sha256": None if request.start is None else request.start.sha256,
+        "parts": dict(request.parts),
     }
+    out = request.out
     told, wanted = out / INPUTS, json.dumps(inputs, indent=1)
     out.mkdir(parents=True, exist_ok=True)
     if told.exists() and told.read_text(encoding="utf-8") != wanted:
@@ -178,15 +227,19 @@ def _accelerator(config: ModelConfig, device: str) -> Any:
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
 
 
-def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Any:
+def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(out / LOGS)) as writer:
         return fit.run(out / CHECKPOINT, writer, reporter, cancelled)
 
 
-def _names(cases: Sequence[Case], parts: Split) -> dict[str, list[str]]:
-    """Which cases were in which part, by their ids."""
-    names = [case.id or case.external_id or case.patient.id for case in cases]
-    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return {part: [names[i] for i in chosen] for part, chosen in rows.items()}
+def _names(everything: Sequence[Case], cases: Sequence[Case], parts: Split) -> dict[str, list[str]]:
+    """Which cases were in which part, by their ids, and which of the snapshot in none."""
+    names = {part: [_name(cases[i]) for i in getattr(parts, part)] for part in PARTS}
+    used = {name for part in names.values() for name in part}
+    return {**names, "left_out": [name for case in everything if (name := _name(case)) not in used]}
+
+
+def _name(case: Case) -> str:
+    return case.id or case.external_id or case.patient.id

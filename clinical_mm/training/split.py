@@ -7,8 +7,10 @@ every later snapshot and every seed; the seed moves only the border between trai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ def split(patients: Sequence[str], seed: int, validation_fraction: float, test_f
         return tuple(i for i, p in enumerate(patients) if part[p] == name)
 
     return Split(positions("train"), positions("validation"), positions("test"))
+
+
+def as_told(parts: Split, names: Sequence[str], told: Mapping[str, Collection[str]]) -> Split:
+    """The same parts, but a case whose name is told goes where it is told: so a split is repeated without some cases.
+
+    Args:
+        parts: where each case would go.
+        names: of the cases, in their order.
+        told: ``train``, ``validation`` and ``test``: names of cases, as a bundle's ``docs/split.json`` holds them.
+    """
+    where = {i: part for part in PARTS for i in getattr(parts, part)}
+    by_name = {name: part for part in PARTS for name in told.get(part, ())}
+    where |= {i: by_name[name] for i, name in enumerate(names) if name in by_name}
+    return Split(*(tuple(i for i in range(len(names)) if where[i] == part) for part in PARTS))
 
 
 def _uniform(purpose: str, patient: str) -> float:
