@@ -50,7 +50,10 @@ class ImagingOptions(BaseModel):
         frames_per_image: with ``spatial_dims: 2``, how many evenly spaced frames stand for a volume.
         channels: 3 repeats grey for networks that were trained on colour.
         window: (center, width) in Hounsfield units, for CT in place of the file's own.
-        weights: ``file.safetensors``, ``file.pt``, or ``owner/name[:file]`` of the Hugging Face hub.
+        weights: ``file.safetensors``, ``file.pt``, the folder of a MONAI bundle, or ``owner/name[:file]`` of the
+            Hugging Face hub.
+        intensities: what black and white are to pretrained weights, such as [-1024, 1024] to TorchXRayVision's;
+            None = the training pictures' mean is 0 and their spread 1.
         augmentation: False = training pictures stay as they are.
     """
 
@@ -63,12 +66,15 @@ class ImagingOptions(BaseModel):
     channels: Literal[1, 3] = 1
     window: tuple[float, float] | None = None
     weights: str | None = None
+    intensities: tuple[float, float] | None = None
     augmentation: bool = True
 
     @model_validator(mode="after")
     def _size_has_the_dimensions(self) -> ImagingOptions:
         if len(self.size) != self.spatial_dims or min(self.size) < 16:
             raise ValueError(f"size needs {self.spatial_dims} sides of at least 16 pixels")
+        if self.intensities is not None and self.intensities[0] >= self.intensities[1]:
+            raise ValueError("intensities must be [black, white] with black below white")
         return self
 
 
@@ -150,7 +156,8 @@ class Imaging(Modality):
             raise InvalidConfig(faults) from error
         self._prepare = Preparation(self.options.size, self.options.window, self.options.frames_per_image)
         self._augment = Augmentation() if self.options.augmentation else None
-        self._intensities = Intensities()
+        known = self.options.intensities
+        self._intensities = Intensities() if known is None else Intensities.between(*known)
         self._restored = False
         self.weights_report: WeightsReport | None = None
 
