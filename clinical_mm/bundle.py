@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clinical_mm.bundle_layout import MODEL, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import CARD, MODEL, SPLIT, WEIGHTS, read_json, refuse_pickles, weights_sha256
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -92,7 +92,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / MODEL, model)
     _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
     _write_json(fresh / "configs/inference.json", _INFERENCE)
-    _write_json(fresh / "docs/card.json", card)
+    _write_json(fresh / CARD, card)
     _write_json(fresh / SPLIT, split)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
@@ -121,7 +121,7 @@ def load_bundle(folder: Path) -> Bundle:
         InvalidBundle: a part is missing or damaged, or there is a pickle in it.
     """
     refuse_pickles(folder)
-    model = _read_json(folder / MODEL)
+    model = read_json(folder / MODEL)
     try:
         config, catalogue = ModelConfig.parse(model["config"]), Catalogue.model_validate(model["catalogue"])
         diagnoses = tuple(str(code) for code in model["diagnoses"])
@@ -134,7 +134,7 @@ def load_bundle(folder: Path) -> Bundle:
         calibration = Calibration.from_json(model["calibration"])
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:
         raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
-    card = _read_json(folder / "docs/card.json")
+    card = read_json(folder / CARD)
     return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
 
 
@@ -169,14 +169,6 @@ def _metadata(config: ModelConfig, diagnoses: Sequence[str], card: dict[str, Any
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidBundle(f"{path}: not readable: {error}") from error
-    return value
 
 
 def _sync(folder: Path) -> None:

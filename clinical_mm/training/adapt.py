@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from clinical_mm.bundle import Bundle
+from clinical_mm.bundle_layout import SPLIT, read_json
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork
 
@@ -75,6 +76,12 @@ def start_from(
     told = account.told(old, mine)
     _log.info("%s", told)
     return told
+
+
+def cases_that_taught(old: Bundle) -> set[str]:
+    """Ids of the cases that a model has seen with their labels: a test part that holds one of them is no fair judge."""
+    parts = read_json(old.folder / SPLIT)
+    return {*parts["train"], *parts["validation"]}
 
 
 @dataclass

@@ -25,7 +25,7 @@ from clinical_mm.importing.outcome import Refused
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork, build_network
-from clinical_mm.training.adapt import start_from
+from clinical_mm.training.adapt import cases_that_taught, start_from
 from clinical_mm.training.checkpoint import Position
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.fit import Fit
@@ -118,7 +118,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
     parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
     data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in cases], diagnoses))
 
-    network, account = _network(request, modalities, diagnoses)
+    network, account = _network(request, modalities, diagnoses, [_name(cases[i]) for i in parts.test])
     accelerator = _accelerator(config, request.device)
     network.to(accelerator.device)
     data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
@@ -160,17 +160,20 @@ def _split(cases: Sequence[Case], request: _Request) -> Split:
     chosen = request.config.training
     patients = [case.patient.id for case in cases]
     parts = split(patients, chosen.seed, chosen.validation_fraction, chosen.test_fraction)
-    return as_told(parts, [_name(case) for case in cases], request.parts)
+    return as_told(parts, patients, [_name(case) for case in cases], request.parts)
 
 
 def _network(
-    request: _Request, modalities: Mapping[str, Modality], diagnoses: Sequence[str]
+    request: _Request, modalities: Mapping[str, Modality], diagnoses: Sequence[str], judges: Sequence[str]
 ) -> tuple[MultimodalNetwork, dict[str, Any]]:
     """The network as training begins, and what the card tells of where it comes from."""
     torch.manual_seed(request.config.training.seed)
     network = build_network(request.config, modalities, diagnoses)
     old = request.start
-    account = {} if old is None else {"started_from": start_from(old, network, modalities, diagnoses).to_json()}
+    account: dict[str, Any] = {}
+    if old is not None:
+        account["started_from"] = start_from(old, network, modalities, diagnoses).to_json()
+        account["started_from"]["test_cases_that_taught_it"] = len(cases_that_taught(old).intersection(judges))
     for name in request.config.modalities:
         network.restrict(name, request.config.learning(name))
     return network, account

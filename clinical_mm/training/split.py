@@ -39,18 +39,19 @@ def split(patients: Sequence[str], seed: int, validation_fraction: float, test_f
     return Split(positions("train"), positions("validation"), positions("test"))
 
 
-def as_told(parts: Split, names: Sequence[str], told: Mapping[str, Collection[str]]) -> Split:
-    """The same parts, but a case whose name is told goes where it is told: so a split is repeated without some cases.
+def as_told(parts: Split, patients: Sequence[str], names: Sequence[str], told: Mapping[str, Collection[str]]) -> Split:
+    """The same parts, but a patient of whom a case is told goes where that is: a split repeated though cases are gone.
 
     Args:
         parts: where each case would go.
+        patients: of the cases, in their order.
         names: of the cases, in their order.
         told: ``train``, ``validation`` and ``test``: names of cases, as a bundle's ``docs/split.json`` holds them.
     """
-    where = {i: part for part in PARTS for i in getattr(parts, part)}
-    by_name = {name: part for part in PARTS for name in told.get(part, ())}
-    where |= {i: by_name[name] for i, name in enumerate(names) if name in by_name}
-    return Split(*(tuple(i for i in range(len(names)) if where[i] == part) for part in PARTS))
+    part_of = {name: part for part in PARTS for name in told.get(part, ())}
+    settled = {patient: part_of[name] for patient, name in zip(patients, names, strict=True) if name in part_of}
+    where = {i: settled.get(patients[i], part) for part in PARTS for i in getattr(parts, part)}
+    return Split(*(tuple(i for i in sorted(where) if where[i] == part) for part in PARTS))
 
 
 def _uniform(purpose: str, patient: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,5 +115,8 @@ def test_a_training_that_starts_from_a_model_begins_better_and_says_so(trained_b
     told = started.card["started_from"]
     assert told["name"] == "tiny"
     assert "encoders" in told["reused"]
+    taught = json.loads((trained_bundle / "docs/split.json").read_text(encoding="utf-8"))["train"]
+    judged = json.loads((started.folder / "docs/split.json").read_text(encoding="utf-8"))["test"]
+    assert told["test_cases_that_taught_it"] == len({*taught} & {*judged})
     refitted, before = (load_bundle(b).modalities["vitals"].state() for b in (started.folder, trained_bundle))
     assert refitted != before, "what is usual is learned anew from the new cases"
