@@ -6,8 +6,8 @@
     models/model.safetensors every weight, those of frozen encoders too
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
-    docs/split.json          ids of the cases that taught, chose and judged
-    docs/places.safetensors  where those cases lie in the space of similar cases
+    docs/split.json          ids of the cases that taught, chose and judged, and of those of the snapshot left out
+    docs/places.safetensors  where those that were used lie in the space of similar cases
 
 Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
 """
@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clinical_mm.bundle_layout import MODEL, PLACES, SPLIT, WEIGHTS, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import CARD, MODEL, PLACES, SPLIT, WEIGHTS, read_json, refuse_pickles, weights_sha256
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -100,7 +100,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / MODEL, model)
     _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
     _write_json(fresh / "configs/inference.json", _INFERENCE)
-    _write_json(fresh / "docs/card.json", card)
+    _write_json(fresh / CARD, card)
     _write_json(fresh / SPLIT, split)
     places.save(fresh / PLACES)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
@@ -130,7 +130,7 @@ def load_bundle(folder: Path) -> Bundle:
         InvalidBundle: a part is missing or damaged, or there is a pickle in it.
     """
     refuse_pickles(folder)
-    model = _read_json(folder / MODEL)
+    model = read_json(folder / MODEL)
     try:
         config, catalogue = ModelConfig.parse(model["config"]), Catalogue.model_validate(model["catalogue"])
         diagnoses = tuple(str(code) for code in model["diagnoses"])
@@ -143,7 +143,7 @@ def load_bundle(folder: Path) -> Bundle:
         calibration = Calibration.from_json(model["calibration"])
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:
         raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
-    card = _read_json(folder / "docs/card.json")
+    card = read_json(folder / CARD)
     return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
 
 
@@ -178,14 +178,6 @@ def _metadata(config: ModelConfig, diagnoses: Sequence[str], card: dict[str, Any
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidBundle(f"{path}: not readable: {error}") from error
-    return value
 
 
 def _sync(folder: Path) -> None:

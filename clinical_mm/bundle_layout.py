@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from clinical_mm.errors import InvalidBundle
 
@@ -11,6 +13,7 @@ WEIGHTS = Path("models/model.safetensors")
 MODEL = Path("configs/model.json")
 SPLIT = Path("docs/split.json")
 PLACES = Path("docs/places.safetensors")
+CARD = Path("docs/card.json")
 UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
 
 
@@ -29,3 +32,16 @@ def weights_sha256(folder: Path) -> str:
     """SHA-256 of a bundle's weights file."""
     with (folder / WEIGHTS).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One of a bundle's JSON files.
+
+    Raises:
+        InvalidBundle: it is not there, or no JSON.
+    """
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidBundle(f"{path}: not readable: {error}") from error
+    return value

@@ -21,7 +21,7 @@ LIMITS = (
     "A modality that is absent leaves its share of the evidence unseen; the answer says which.",
     "Probabilities are calibrated on cases like the training cases; elsewhere they may mislead.",
 )
-LIBRARIES = ("clinical-mm", "torch", "monai", "transformers", "captum", "accelerate", "numpy", "safetensors")
+LIBRARIES = ("clinical-mm", "torch", "monai", "transformers", "captum", "accelerate", "peft", "numpy", "safetensors")
 
 
 def make_card(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_mm.configs import config_folder
 from clinical_mm.errors import InvalidConfig
@@ -18,6 +18,46 @@ from clinical_mm.errors import InvalidConfig
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoraOptions(_Part):
+    """Size of the low-rank adapters: W + alpha / rank * B A, with A and B of ``rank`` rows and columns.
+
+    Source: Hu et al., LoRA, 2021 (arXiv:2106.09685).
+    """
+
+    rank: int = Field(8, ge=1, le=256)
+    alpha: int = Field(16, ge=1)
+
+
+class Learning(_Part):
+    """How much of one encoder learns; said among a modality's options, the same words for every modality.
+
+    Attributes:
+        learns: ``all``; ``last`` = the last blocks alone; ``lora`` = small adapters beside weights that stay;
+            ``nothing`` = weights stay as loaded, and tokens are computed once a case and kept.
+        last_blocks: with ``last``, how many: layers of a BERT, dense blocks or residual layers of an image network.
+        lora: with ``lora``, the size of the adapters.
+        frozen: the older word: ``true`` is ``learns: nothing``, ``false`` any of the others.
+    """
+
+    learns: Literal["all", "last", "lora", "nothing"] = "all"
+    last_blocks: int = Field(1, ge=1)
+    lora: LoraOptions = LoraOptions()
+    frozen: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_one_thing(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        learns = given.get("learns", "nothing" if given.get("frozen") else "all")
+        if "frozen" in given and bool(given["frozen"]) != (learns == "nothing"):
+            raise ValueError(f"frozen: {str(given['frozen']).lower()} contradicts learns: {learns}; say one of them")
+        for option, wanted in (("last_blocks", "last"), ("lora", "lora")):
+            if option in given and learns != wanted:
+                raise ValueError(f"{option} has a meaning with learns: {wanted} alone, not with learns: {learns}")
+        return {**given, "learns": learns, "frozen": learns == "nothing"}
 
 
 class FusionConfig(_Part):
@@ -86,8 +126,8 @@ class ModelConfig(_Part):
     """The whole of it.
 
     Attributes:
-        modalities: registry name -> that modality's options (``clinical_mm.modalities.MODALITIES``). An option
-            ``frozen: true`` keeps an encoder's weights as loaded; its tokens are then computed once and cached.
+        modalities: registry name -> that modality's options (``clinical_mm.modalities.MODALITIES``), and beside them
+            how much of its encoder learns (``Learning``).
     """
 
     name: str
@@ -97,6 +137,24 @@ class ModelConfig(_Part):
     task: TaskConfig = TaskConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _learning_is_said_well(self) -> ModelConfig:
+        for name in self.modalities:
+            try:
+                self.learning(name)
+            except ValidationError as error:
+                raise ValueError("; ".join(f"modalities.{name}: {_told(e)}" for e in error.errors())) from error
+        return self
+
+    def learning(self, modality: str) -> Learning:
+        """How much of a modality's encoder learns."""
+        options = self.modalities[modality]
+        return Learning.model_validate({key: options[key] for key in Learning.model_fields if key in options})
+
+    def options(self, modality: str) -> dict[str, Any]:
+        """A modality's own options, without those that say how much learns."""
+        return {key: value for key, value in self.modalities[modality].items() if key not in Learning.model_fields}
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
@@ -116,13 +174,17 @@ class ModelConfig(_Part):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            faults = "; ".join(_told(e) for e in error.errors())
             raise InvalidConfig(f"{origin}: {faults}") from error
 
 
 def known_configs() -> list[str]:
     """Names that ``ModelConfig.load`` finds without a path."""
     return sorted(path.stem for path in (config_folder() / "models").glob("*.yaml"))
+
+
+def _told(fault: Any) -> str:
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
 
 
 def _read(name_or_path: str | Path) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from clinical_mm.alignment import Aligner
-from clinical_mm.config import ModelConfig
+from clinical_mm.config import Learning, ModelConfig
 from clinical_mm.fusion import Fusion, fusion
 from clinical_mm.modalities.base import Batch, Encoder, Modality, Sample, Tokens
+from clinical_mm.transfer import merge_adapters, parameter_counts, restrict
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,42 @@ class MultimodalNetwork(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(join.width, outputs))
         self.names = tuple(encoders)
         self.frozen = frozen
+        self._resting: list[nn.Module] = []
         for name in frozen:
-            self.encoders[name].requires_grad_(requires_grad=False)
+            self.restrict(name, Learning(learns="nothing"))
+
+    def restrict(self, name: str, learning: Learning) -> None:
+        """Let only a part of an encoder learn; raises InvalidConfig where it has no such part."""
+        self._resting += restrict(name, self.encoder(name), learning)
+
+    def merge_adapters(self) -> None:
+        """Make a network with adapters a plain one that gives the same, up to rounding; for when training is over."""
+        merge_adapters(self.encoders)
 
     def train(self, mode: bool = True) -> MultimodalNetwork:
-        """Frozen encoders stay in evaluation mode: their states must not depend on dropout."""
+        """What does not learn stays in evaluation mode: its states must not depend on dropout."""
         super().train(mode)
-        for name in self.frozen:
-            self.encoders[name].eval()
+        for part in self._resting:
+            part.training = False
         return self
+
+    def learned_names(self) -> frozenset[str]:
+        """Entries of the state dict that training changes: parameters that learn, and buffers of what does not rest."""
+        resting = {id(part) for part in self._resting}
+        buffers = {
+            f"{path}.{name}"
+            for path, part in self.named_modules()
+            if id(part) not in resting
+            for name, _ in part.named_buffers(recurse=False)
+        }
+        return frozenset(buffers | {name for name, p in self.named_parameters() if p.requires_grad})
+
+    def parameter_counts(self) -> dict[str, dict[str, int]]:
+        """How many parameters learn and how many there are: of each encoder, the fusion, the head, and together."""
+        parts = {**{name: self.encoder(name) for name in self.names}, "fusion": self.fusion, "head": self.head}
+        if self.aligner is not None:
+            parts["aligner"] = self.aligner
+        return {**{name: parameter_counts(part) for name, part in parts.items()}, "together": parameter_counts(self)}
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of a modality."""
@@ -93,10 +121,10 @@ def build_network(
 ) -> MultimodalNetwork:
     """A fresh network for a configuration; raises InvalidConfig."""
     encoders = {name: part.encoder() for name, part in modalities.items()}
-    frozen = frozenset(name for name, options in config.modalities.items() if options.get("frozen"))
     widths = {name: encoder.width for name, encoder in encoders.items()}
     join = fusion(config.fusion.name, widths, config.fusion.options)
     aligner = Aligner(widths, config.alignment) if config.alignment.epochs else None
+    frozen = frozenset(name for name in config.modalities if config.learning(name).frozen)
     return MultimodalNetwork(encoders, join, len(diagnoses), frozen, aligner)
 
 

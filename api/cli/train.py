@@ -6,28 +6,64 @@ from typing import Any
 
 import click
 import yaml
+from click.core import ParameterSource
 
 from api.cli.context import operator, project_option, services
+
+COMMANDLINE = ParameterSource.COMMANDLINE
+SETTLED_BY_A_MODEL = ("config", "overrides", "start_from")
 
 
 @click.command()
 @click.option("--config", default="default", show_default=True, help="A name under configs/models, or a YAML file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value; may be repeated.")
+@click.option("--start-from", metavar="MODEL_ID", help="Start from that model's weights, as far as they fit.")
+@click.option("--from", "repeated", metavar="MODEL_ID", help="Repeat that model's training: settings, cases, split.")
 @project_option
-def train(config: str, overrides: tuple[str, ...], project: str) -> None:
+@click.pass_context
+def train(
+    context: click.Context,
+    config: str,
+    overrides: tuple[str, ...],
+    start_from: str | None,
+    repeated: str | None,
+    project: str,
+) -> None:
     """Retrain from the stored, labelled cases; progress bars, then the new model's id and metrics.
 
     \b
     Example:
       clinical-mm train --config small --set training.epochs=5 --set training.seed=1
+      clinical-mm train --config small --start-from model_0dj3...
+      clinical-mm train --from model_0dj3...
     """
+    if repeated is not None and any(context.get_parameter_source(n) is COMMANDLINE for n in SETTLED_BY_A_MODEL):
+        raise click.UsageError("--from repeats a training as it was, without --config, --set and --start-from")
     with services() as built:
-        model = built.training.foreground(operator(built, project), config, parse_overrides(overrides))
-    click.echo(model.headline, err=True)
+        caller = operator(built, project)
+        if repeated is not None:
+            from api.training.repeat import repeat
+
+            outcome = repeat(built.training, caller, repeated)
+            model, told = outcome.model, list(outcome.told)
+        else:
+            model = built.training.foreground(caller, config, parse_overrides(overrides), start_from)
+            told = _started(model.card)
+    for line in (*told, model.headline):
+        click.echo(line, err=True)
     click.echo(
         f"model {model.id} " + ("serves now" if model.serving else "is held: `clinical-mm models promote` it"), err=True
     )
     click.echo(model.id)
+
+
+def _started(card: dict[str, Any]) -> list[str]:
+    """What became of the model that it started from."""
+    started = card.get("started_from")
+    if started is None:
+        return []
+    words = {"reused": "re-used", "new": "new", "dropped": "dropped"}
+    return [f"{word}: {', '.join(started[key]) or 'nothing'}" for key, word in words.items()]
 
 
 def parse_overrides(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -93,6 +93,9 @@ class TrainingJob:
         command += ["--out", str(out), "--device", self._ground.settings.device]
         if self._ground.settings.catalogue is not None:
             command += ["--catalogue", str(self._ground.settings.catalogue.resolve())]
+        start = self.record.read().start_from
+        if start is not None:
+            command += ["--start-from", str(self._models.bundle_folder(start))]
         return command
 
     def _told_to_stop(self, lines: Path) -> bool:

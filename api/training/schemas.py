@@ -21,6 +21,9 @@ class TrainingRunIn(BaseModel):
     )
     set: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
     filter: CaseFilter = CaseFilter()
+    start_from: Annotated[
+        str | None, Field(max_length=40, description="id of a model whose weights to start from, as far as they fit")
+    ] = None
 
 
 class ProgressOut(BaseModel):
@@ -41,6 +44,7 @@ class TrainingRunOut(BaseModel):
     config: str
     set: dict[str, Any]
     filter: dict[str, Any]
+    start_from: str | None
     state: State
     progress: ProgressOut | None
     error: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
 from clinical_mm.case import Case
+from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -37,14 +38,17 @@ class Training:
         self.ground, self.audit, self.cases, self.models = ground, audit, cases, models
 
     def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
-        """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden."""
+        """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden, NotFound."""
         caller.require(Role.TRAINER)
         ModelConfig.load(wanted.config, wanted.set)
+        if wanted.start_from is not None:
+            self._start(caller, wanted.start_from)
         row = TrainingRunRow(
             id=new_id("run"),
             project_id=caller.project_id,
             config=wanted.config,
             overrides=wanted.set,
+            start_from=wanted.start_from,
             filter=wanted.filter.model_dump(mode="json", exclude_none=True, exclude={"limit", "cursor"}),
             state="queued",
             cancel_requested=False,
@@ -85,22 +89,43 @@ class Training:
             self.audit.record(session, caller, "training.cancel", "training-run", run_id)
             return _out(row)
 
-    def foreground(self, caller: Caller, config: str, overrides: Mapping[str, Any]) -> ModelOut:
+    def foreground(
+        self, caller: Caller, config: str, overrides: Mapping[str, Any], start_from: str | None = None
+    ) -> ModelOut:
         """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
+        caller.require(Role.TRAINER)
+        chosen = ModelConfig.load(config, overrides)
+        cases = self.cases.select(caller.project_id, who_teaches(chosen))
+        return self.make(caller, chosen, cases, start_from=start_from)
+
+    def make(
+        self,
+        caller: Caller,
+        config: ModelConfig,
+        cases: Iterable[Case],
+        *,
+        start_from: str | None = None,
+        catalogue: Catalogue | None = None,
+        parts: Mapping[str, Sequence[str]] | None = None,
+    ) -> ModelOut:
+        """Train on these cases and register the model; raises NotFound where ``start_from`` is no model of ours."""
         from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
 
-        caller.require(Role.TRAINER)
-        chosen = ModelConfig.load(config, overrides)
-        run_id = new_id("run")
-        folder = self.ground.settings.runs_folder / run_id
+        start = None if start_from is None else self._start(caller, start_from)
+        folder = self.ground.settings.runs_folder / new_id("run")
         try:
-            write_folder(self.cases.select(caller.project_id, who_teaches(chosen)), folder / "snapshot")
-            settings = self.ground.settings
+            write_folder(cases, folder / "snapshot")
             made = train(
-                chosen, folder / "snapshot", folder / "out", catalogue=self.ground.catalogue, device=settings.device
+                config,
+                folder / "snapshot",
+                folder / "out",
+                catalogue=catalogue or self.ground.catalogue,
+                device=self.ground.settings.device,
+                start=start,
+                parts=parts,
             )
-            return self.models.register(caller, None, made.folder, chosen.name)
+            return self.models.register(caller, None, made.folder, config.name)
         finally:
             discard_working_files(folder)
 
@@ -115,6 +140,10 @@ class Training:
         for case in self.cases.select(caller.project_id, {**wanted, "labelled": True}):
             if case.id not in seen:
                 yield case
+
+    def _start(self, caller: Caller, model_id: str) -> Path:
+        """The bundle of a model to start from; raises NotFound, for another project's too."""
+        return self.models.bundle_folder(self.models.get(caller, model_id).id)
 
     def _row(self, session: Session, project_id: str, run_id: str) -> TrainingRunRow:
         row = session.get(TrainingRunRow, run_id)
@@ -192,6 +221,7 @@ def _out(row: TrainingRunRow) -> TrainingRunOut:
             "id": row.id,
             "config": row.config,
             "set": row.overrides,
+            "start_from": row.start_from,
             "filter": row.filter,
             "state": row.state,
             "progress": row.progress,

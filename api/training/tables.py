@@ -21,6 +21,7 @@ class TrainingRunRow(Base):
     config: Mapped[str] = mapped_column(String(120))
     overrides: Mapped[dict[str, Any]]
     filter: Mapped[dict[str, Any]]
+    start_from: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     state: Mapped[str] = mapped_column(String(12), index=True)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -44,6 +44,13 @@ class Fusion(nn.Module, ABC):
         super().__init__()
         self.names = tuple(widths)
 
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """The parameters whose rows each stand for something, a modality above all: parameter -> of what each row is.
+
+        A model that starts from another takes such rows over by these names, not by their position.
+        """
+        return {}
+
     @abstractmethod
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """Join; every row of ``present_BM`` has at least one True."""

@@ -25,6 +25,10 @@ class Concat(Fusion):
         # The flags tell an absent modality from one whose state happens to be zero.
         self.join = nn.Sequential(nn.Linear(len(widths) * (chosen.width + 1), chosen.width), nn.GELU())
 
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """Each row of the joining layer reads exactly these modalities, in this order: another choice fits nowhere."""
+        return {"join.0.weight": tuple(f"{i} of {'+'.join(self.names)}" for i in range(self.width))}
+
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """Joined state; equal weights."""
         pooled_BMD = self.pool(tokens, present_BM)

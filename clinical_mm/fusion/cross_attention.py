@@ -42,6 +42,10 @@ class CrossAttention(Fusion):
         self.layers = nn.ModuleList(_Layer(chosen.width, chosen.heads, chosen.dropout) for _ in range(chosen.layers))
         self.norm = nn.LayerNorm(chosen.width)
 
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """A modality's kind."""
+        return {"kind": self.names}
+
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """Pooled state and attention mass a modality."""
         states, masks, biases, owners = [], [], [], []

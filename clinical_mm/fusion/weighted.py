@@ -22,6 +22,10 @@ class Weighted(Fusion):
         self.pool = Pooling(widths, chosen.width, chosen.dropout)
         self.scores = nn.Parameter(torch.zeros(len(widths)))
 
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """A modality's score."""
+        return {"scores": self.names}
+
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """The weighted mean of the modalities' states."""
         scores_BM = self.scores.expand(present_BM.shape).masked_fill(~present_BM, float("-inf"))

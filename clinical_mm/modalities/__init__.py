@@ -32,4 +32,4 @@ def modality(name: str, config: Mapping[str, Any], catalogue: Catalogue) -> Moda
 
 def modalities_of(config: ModelConfig, catalogue: Catalogue) -> dict[str, Modality]:
     """Every modality of a model configuration, in its order."""
-    return {name: modality(name, options, catalogue) for name, options in config.modalities.items()}
+    return {name: modality(name, config.options(name), catalogue) for name in config.modalities}

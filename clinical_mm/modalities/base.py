@@ -103,6 +103,14 @@ class Encoder(nn.Module, ABC):
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """Token states from the inputs and what of the batch is not differentiable (masks, positions)."""
 
+    def blocks(self) -> list[nn.Module]:
+        """The blocks from input to output, for ``learns: last``; none = it has no blocks to tell apart."""
+        return []
+
+    def adaptable(self) -> list[str]:
+        """Names of the modules that ``learns: lora`` puts adapters beside; none = it takes no adapters."""
+        return []
+
     def forward(self, batch: Batch) -> Tokens:
         """Token states of a batch."""
         return self.tokens(self.inputs(batch), batch)
@@ -147,6 +155,17 @@ class Modality(ABC):
     @abstractmethod
     def encoder(self) -> Encoder:
         """A fresh encoder, weights as the configuration asks (random, from file, or by name)."""
+
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """The encoder's parameters whose rows each stand for something: parameter -> what each row stands for.
+
+        A model that starts from another takes such rows over by these names, not by their position.
+        """
+        return {}
+
+    def reads_alike(self, other: Modality) -> bool:
+        """Whether the weights of ``other``'s encoder mean the same in this one's, given that they fit."""
+        return type(self) is type(other)
 
     @abstractmethod
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:

@@ -6,7 +6,9 @@ Shapes: B cases, I images, C channels, D slices, H W pixels, N tokens of one ima
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ PLACE_CHANNELS = 4
 """Channels for each dimension that tell a token's place."""
 _CASES_FOR_STATISTICS = 256
 _FRAMES_SHOWN = 3
+_BLOCK = re.compile(r"(denseblock|layer)\d+")
 
 
 class NetworkOptions(BaseModel):
@@ -46,12 +49,14 @@ class ImagingOptions(BaseModel):
 
     Attributes:
         size: what the network sees, in pixels: [H, W], or [D, H, W] with ``spatial_dims: 3``.
-        frozen: the training part's business; stands here because it is said per modality.
         max_images: how many images of a case are looked at, in the order given; a series counts as one.
         frames_per_image: with ``spatial_dims: 2``, how many evenly spaced frames stand for a volume.
         channels: 3 repeats grey for networks that were trained on colour.
         window: (center, width) in Hounsfield units, for CT in place of the file's own.
-        weights: ``file.safetensors``, ``file.pt``, or ``owner/name[:file]`` of the Hugging Face hub.
+        weights: ``file.safetensors``, ``file.pt``, the folder of a MONAI bundle, or ``owner/name[:file]`` of the
+            Hugging Face hub.
+        intensities: what black and white are to pretrained weights, such as [-1024, 1024] to TorchXRayVision's;
+            None = the training pictures' mean is 0 and their spread 1.
         augmentation: False = training pictures stay as they are.
     """
 
@@ -59,18 +64,20 @@ class ImagingOptions(BaseModel):
     spatial_dims: Literal[2, 3] = 2
     size: tuple[int, ...] = (224, 224)
     network: NetworkOptions = NetworkOptions()
-    frozen: bool = False
     max_images: int = Field(2, ge=1, le=16)
     frames_per_image: int = Field(1, ge=1, le=16)
     channels: Literal[1, 3] = 1
     window: tuple[float, float] | None = None
     weights: str | None = None
+    intensities: tuple[float, float] | None = None
     augmentation: bool = True
 
     @model_validator(mode="after")
     def _size_has_the_dimensions(self) -> ImagingOptions:
         if len(self.size) != self.spatial_dims or min(self.size) < 16:
             raise ValueError(f"size needs {self.spatial_dims} sides of at least 16 pixels")
+        if self.intensities is not None and self.intensities[0] >= self.intensities[1]:
+            raise ValueError("intensities must be [black, white] with black below white")
         return self
 
 
@@ -85,6 +92,20 @@ class ImageEncoder(Encoder):
         self.features = features
         self.width = channels + PLACE_CHANNELS * spatial_dims
         self._intensities = intensities
+
+    def blocks(self) -> list[nn.Module]:
+        """Dense blocks or residual layers, each with what stands between it and the next."""
+        blocks: list[nn.ModuleList] = []
+        for name, part in self.features.named_children():
+            if _BLOCK.fullmatch(name):
+                blocks.append(nn.ModuleList())
+            if blocks:
+                blocks[-1].append(part)
+        return list(blocks)
+
+    def adaptable(self) -> list[str]:
+        """Every convolution."""
+        return [name for name, part in self.named_modules() if isinstance(part, nn.Conv2d | nn.Conv3d)]
 
     def inputs(self, batch: Batch) -> Tensor:
         """Normalised pixels ``[B, I, C, (D,) H, W]``."""
@@ -111,12 +132,22 @@ class ImageEncoder(Encoder):
         if not self.training or bool(present.all()):
             return F.relu(self.features(pixels))
         if not bool(present.any()):
-            self.features.eval()
-            maps = F.relu(self.features(pixels))
-            self.features.train()
-            return maps
+            with _at_rest(self.features):
+                return F.relu(self.features(pixels))
         real = F.relu(self.features(pixels[present]))
         return real.new_zeros(len(pixels), *real.shape[1:]).index_put((present.nonzero()[:, 0],), real)
+
+
+@contextmanager
+def _at_rest(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a moment; parts that were in it before, since they do not learn, stay in it."""
+    learning = [part for part in network.modules() if part.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for part in learning:
+            part.training = True
 
 
 class Imaging(Modality):
@@ -132,7 +163,8 @@ class Imaging(Modality):
             raise InvalidConfig(faults) from error
         self._prepare = Preparation(self.options.size, self.options.window, self.options.frames_per_image)
         self._augment = Augmentation() if self.options.augmentation else None
-        self._intensities = Intensities()
+        known = self.options.intensities
+        self._intensities = Intensities() if known is None else Intensities.between(*known)
         self._restored = False
         self.weights_report: WeightsReport | None = None
 

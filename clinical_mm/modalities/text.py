@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -27,6 +27,10 @@ WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
 """A word with its inner hyphens, apostrophes and points (``64-year-old``, ``38.6``), or one mark."""
 
 
+_QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "query_proj", "value_proj", "q_proj", "v_proj"})
+"""What BERT and RoBERTa, DistilBERT, DeBERTa and others call these two projections."""
+
+
 class TextOptions(BaseModel):
     """What a model's YAML may say under ``text``.
 
@@ -34,7 +38,6 @@ class TextOptions(BaseModel):
         model: ``minilm`` (installed along), a folder, or a hub name of any BERT-like model.
         max_tokens: word pieces of a window, special tokens included.
         stride: word pieces that neighbouring windows share.
-        frozen: weights stay as loaded; token states are then computed once a case.
         layers: use only the first so many layers of the BERT; None = all.
     """
 
@@ -42,7 +45,6 @@ class TextOptions(BaseModel):
     model: str = "minilm"
     max_tokens: int = Field(256, ge=16)
     stride: int = Field(64, ge=0)
-    frozen: bool = True
     layers: int | None = Field(None, ge=1)
 
 
@@ -135,6 +137,10 @@ class Text(Modality):
         self.tokenizer.save_pretrained(str(folder))
         self._config.save_pretrained(str(folder))
 
+    def reads_alike(self, other: Modality) -> bool:
+        """Whether the number of each word piece is the same: else another's layers would read other words."""
+        return isinstance(other, Text) and bool(self.tokenizer.get_vocab() == other.tokenizer.get_vocab())
+
     def load_assets(self, folder: Path) -> None:
         """Read tokenizer and configuration from a bundle from now on."""
         self._assets = folder
@@ -187,6 +193,19 @@ class TextEncoder(Encoder):
         self.bert = bert
         self.width = int(bert.config.hidden_size)
         self._mask_token_id = mask_token_id
+
+    def blocks(self) -> list[nn.Module]:
+        """The transformer's layers."""
+        stack = next((m for m in self.bert.modules() if isinstance(m, nn.ModuleList)), nn.ModuleList())
+        return list(stack)
+
+    def adaptable(self) -> list[str]:
+        """Query and value projections of every attention, as LoRA's authors found to be enough."""
+        return [
+            name
+            for name, part in self.named_modules()
+            if isinstance(part, nn.Linear) and name.rpartition(".")[2] in _QUERY_AND_VALUE
+        ]
 
     def inputs(self, batch: Batch) -> Tensor:
         """Word embeddings[B, W, S, E]."""

@@ -43,7 +43,6 @@ class VitalsOptions(BaseModel):
     demographics: bool = True
     names: tuple[str, ...] = ()
     dropout: float = Field(0.1, ge=0, lt=1)
-    frozen: bool = False
 
 
 class Vitals(Modality):
@@ -109,6 +108,10 @@ class Vitals(Modality):
     def encoder(self) -> Encoder:
         """Name embedding plus MLP of the value, shared by all vitals."""
         return VitalsEncoder(len(self.names), self.options.width, self.options.dropout)
+
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """Each vital has a row of its own in these."""
+        return dict.fromkeys(("names", "slopes", "offsets"), self.names)
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """One attribution for each vital the case has."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -26,8 +27,11 @@ def main() -> int:
     parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
     parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="start from the weights of that model")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
     chosen = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("clinical_mm").setLevel(logging.INFO)
     if chosen.with_parent is not None:
         end_with_parent(chosen.with_parent)
     try:
@@ -42,7 +46,8 @@ def main() -> int:
             from clinical_mm.training.run import train
 
             catalogue = Catalogue.load(chosen.catalogue)
-            train(config, chosen.snapshot, chosen.out, catalogue=catalogue, device=chosen.device, progress=tell)
+            known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
+            train(config, chosen.snapshot, chosen.out, **known, progress=tell)
     except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
         print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
         return 1

@@ -1,6 +1,6 @@
 """Epoch checkpoints: safetensors and JSON, written beside and renamed, so that a kill leaves the old or the new one.
 
-Only what is trained is stored; frozen encoders are as they were loaded.
+Only what is trained is stored; frozen encoders, and weights that have adapters beside them, are as they were loaded.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Position:
 
 
 def trained_state(network: MultimodalNetwork) -> dict[str, Tensor]:
-    """Weights and buffers of everything but frozen encoders."""
-    frozen = tuple(f"encoders.{name}." for name in network.frozen)
-    return {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items() if not k.startswith(frozen)}
+    """Weights and buffers of everything that training changes."""
+    learned = network.learned_names()
+    return {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items() if k in learned}
 
 
 def load_trained_state(network: MultimodalNetwork, path: Path) -> None:

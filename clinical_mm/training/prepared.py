@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical_mm.case import Case
@@ -14,7 +14,7 @@ from clinical_mm.modalities.base import Modality
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.progress import Reporter
 from clinical_mm.training.selection import readable, select_cases, teachable, without_label
-from clinical_mm.training.split import Split, split
+from clinical_mm.training.split import PARTS, Split, as_told, split
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,32 @@ class Prepared:
         """Positions of the cases that teach alignment: the training part, and those without a label."""
         return (*self.parts.train, *range(len(self.cases), len(self.data.samples)))
 
-    def name(self, position: int) -> str:
-        """What a case is called in the bundle: its id where it has one."""
-        case = self.cases[position]
-        return case.id or case.external_id or case.patient.id
+    @property
+    def names(self) -> list[str]:
+        """What each case is called in the bundle."""
+        return [name_of(case) for case in self.cases]
 
-    def split_names(self) -> dict[str, list[str]]:
-        """Which cases were in which part."""
-        rows = {"train": self.parts.train, "validation": self.parts.validation, "test": self.parts.test}
-        return {part: [self.name(i) for i in chosen] for part, chosen in rows.items()}
+    def split_names(self, everything: Sequence[Case]) -> dict[str, list[str]]:
+        """Which cases were in which part, and which of the whole snapshot in none."""
+        names = self.names
+        told = {part: [names[i] for i in getattr(self.parts, part)] for part in PARTS}
+        used = {name for part in told.values() for name in part}
+        return {**told, "left_out": [name for case in everything if (name := name_of(case)) not in used]}
 
 
-def prepare(everything: Sequence[Case], config: ModelConfig, catalogue: Catalogue, reporter: Reporter) -> Prepared:
-    """Choose, split and read the cases of a training.
+def name_of(case: Case) -> str:
+    """What a case is called in a bundle: its id where it has one."""
+    return case.id or case.external_id or case.patient.id
+
+
+def prepare(
+    everything: Sequence[Case],
+    config: ModelConfig,
+    catalogue: Catalogue,
+    reporter: Reporter,
+    told: Mapping[str, Collection[str]] | None = None,
+) -> Prepared:
+    """Choose, split and read the cases of a training; ``told``: names of cases whose part is settled.
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
@@ -65,6 +78,7 @@ def prepare(everything: Sequence[Case], config: ModelConfig, catalogue: Catalogu
     cases, wanted = select_cases(everything, config.task, catalogue)
     patients = [case.patient.id for case in cases]
     parts = split(patients, chosen.seed, chosen.validation_fraction, chosen.test_fraction)
+    parts = as_told(parts, patients, [name_of(case) for case in cases], told or {})
     modalities = modalities_of(config, catalogue)
     reporter.step("reading", 0, 1)
     teachers = [cases[i] for i in parts.train]

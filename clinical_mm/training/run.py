@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clinical_mm.bundle import save_bundle
+from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -22,12 +22,15 @@ from clinical_mm.evaluation.calibration import Calibration, fit_calibration
 from clinical_mm.evaluation.report import report_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
-from clinical_mm.network import build_network
+from clinical_mm.network import MultimodalNetwork, build_network
 from clinical_mm.places import Places
+from clinical_mm.training.adapt import cases_that_taught, start_from
 from clinical_mm.training.align import align, retrieval_check
+from clinical_mm.training.checkpoint import Position
 from clinical_mm.training.fit import Fit
 from clinical_mm.training.prepared import Prepared, prepare
 from clinical_mm.training.progress import Listener, Reporter
+from clinical_mm.training.reproducible import circumstances, reproducible
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
 
@@ -41,6 +44,19 @@ class TrainedModel:
     card: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for."""
+
+    config: ModelConfig
+    snapshot: Path
+    out: Path
+    catalogue: Catalogue
+    device: str
+    start: Bundle | None
+    parts: Mapping[str, Sequence[str]]
+
+
 def train(  # noqa: PLR0913 - the parts of one training, named
     config: ModelConfig,
     snapshot: Path,
@@ -48,61 +64,70 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     *,
     catalogue: Catalogue | None = None,
     device: str = "auto",
+    start: Path | None = None,
+    parts: Mapping[str, Sequence[str]] | None = None,
     progress: Listener | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TrainedModel:
     """Train on the labelled cases of a snapshot (a plain folder). The same ``out`` again goes on at the last epoch.
 
-    Without ``progress`` bars are drawn where a person watches.
+    The same snapshot, configuration and start give the same weights bit for bit on the same machine. Without
+    ``progress`` bars are drawn where a person watches.
+
+    Args:
+        config: what to train.
+        snapshot: the cases.
+        out: for checkpoints, logs and, at the end, ``out/bundle``.
+        catalogue: another one than that which comes along.
+        device: of torch, or ``auto``.
+        start: the bundle of a model whose weights to start from, as far as they fit (``training.adapt``).
+        parts: ids of cases whose part is settled (``train``, ``validation``, ``test``); the others' follows from their
+            patients' ids.
+        progress: told how far it is.
+        cancelled: asked between batches.
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
-        InvalidConfig, UnreadableFile: as said by what is at fault.
+        InvalidConfig, InvalidBundle, UnreadableFile: as said by what is at fault.
         Cancelled: ``cancelled`` said so.
     """
-    catalogue = catalogue or Catalogue.load()
+    old = None if start is None else load_bundle(start)
+    request = _Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {})
     reporter = Reporter(progress, config.training.epochs)
     try:
-        return _train(config, snapshot, out, catalogue, device, reporter, cancelled)
+        with reproducible():
+            return _train(request, reporter, cancelled)
     finally:
         reporter.close()
 
 
-def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
-    config: ModelConfig,
-    snapshot: Path,
-    out: Path,
-    catalogue: Catalogue,
-    device: str,
-    reporter: Reporter,
-    cancelled: Callable[[], bool],
-) -> TrainedModel:
-    everything, snapshot_sha256 = _read(snapshot, catalogue), folder_sha256(snapshot)
-    _forget_another(out, config, catalogue, snapshot_sha256)
-    prepared = prepare(everything, config, catalogue, reporter)
+def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool]) -> TrainedModel:
+    config, catalogue, out = request.config, request.catalogue, request.out
+    everything, snapshot_sha256 = _read(request.snapshot, catalogue), folder_sha256(request.snapshot)
+    _forget_another(request, snapshot_sha256)
+    prepared = prepare(everything, config, catalogue, reporter, request.parts)
     parts, diagnoses, data = prepared.parts, prepared.diagnoses, prepared.data
 
-    torch.manual_seed(config.training.seed)
-    network = build_network(config, prepared.modalities, diagnoses)
-    accelerator = _accelerator(config, device)
+    network, account = _network(request, prepared)
+    accelerator = _accelerator(config, request.device)
     network.to(accelerator.device)
     data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
     aligning = align(network, prepared, config, accelerator.device, out / ALIGNMENT, reporter, cancelled)
     fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
+    account |= {"parameters": network.parameter_counts(), "circumstances": circumstances(accelerator.device)}
     position = _run(fit, out, reporter, cancelled)
+    network.merge_adapters()  # before anything is measured: what is judged is what is saved
 
     reporter.step("calibrating", 0, 1)
     calibration = fit_calibration(
         fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    metrics = _evaluate(fit, prepared, calibration)
-    metrics |= {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+    metrics = _evaluate(fit, prepared, calibration) | _lasted(position)
     if aligning is not None:
         metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
-    card = make_card(
-        config, diagnoses, [prepared.cases[i] for i in prepared.used], parts.sizes, snapshot_sha256, metrics
-    )
+    used = [prepared.cases[i] for i in prepared.used]
+    card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | account
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -113,11 +138,30 @@ def _train(  # noqa: PLR0913, PLR0917 - the parts of one training, named
         modalities=prepared.modalities,
         calibration=calibration,
         card=card,
-        split=prepared.split_names(),
-        places=Places(tuple(map(prepared.name, prepared.used)), fit.places(prepared.used)),
+        split=prepared.split_names(everything),
+        places=Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _lasted(position: Position) -> dict[str, Any]:
+    return {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+
+
+def _network(request: _Request, prepared: Prepared) -> tuple[MultimodalNetwork, dict[str, Any]]:
+    """The network as training begins, and what the card tells of where it comes from."""
+    torch.manual_seed(request.config.training.seed)
+    network = build_network(request.config, prepared.modalities, prepared.diagnoses)
+    old = request.start
+    account: dict[str, Any] = {}
+    if old is not None:
+        judges = {prepared.names[i] for i in prepared.parts.test}
+        account["started_from"] = start_from(old, network, prepared.modalities, prepared.diagnoses).to_json()
+        account["started_from"]["test_cases_that_taught_it"] = len(cases_that_taught(old) & judges)
+    for name in request.config.modalities:
+        network.restrict(name, request.config.learning(name))
+    return network, account
 
 
 def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> dict[str, Any]:
@@ -138,13 +182,16 @@ def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:
     return cases
 
 
-def _forget_another(out: Path, config: ModelConfig, catalogue: Catalogue, snapshot_sha256: str) -> None:
-    """Checkpoints of another configuration or of other cases are no place to go on from: they are removed."""
+def _forget_another(request: _Request, snapshot_sha256: str) -> None:
+    """Checkpoints of another configuration, start or of other cases are no place to go on from: they are removed."""
     inputs = {
-        "config": config.model_dump(mode="json"),
-        "catalogue": catalogue.model_dump(mode="json"),
+        "config": request.config.model_dump(mode="json"),
+        "catalogue": request.catalogue.model_dump(mode="json"),
         "snapshot_sha256": snapshot_sha256,
+        "start_sha256": None if request.start is None else request.start.sha256,
+        "parts": dict(request.parts),
     }
+    out = request.out
     told, wanted = out / INPUTS, json.dumps(inputs, indent=1)
     out.mkdir(parents=True, exist_ok=True)
     if told.exists() and told.read_text(encoding="utf-8") != wanted:
@@ -166,7 +213,7 @@ def _accelerator(config: ModelConfig, device: str) -> Any:
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
 
 
-def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Any:
+def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(out / LOGS)) as writer:

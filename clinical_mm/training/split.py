@@ -7,8 +7,10 @@ every later snapshot and every seed; the seed moves only the border between trai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ def split(patients: Sequence[str], seed: int, validation_fraction: float, test_f
         return tuple(i for i, p in enumerate(patients) if part[p] == name)
 
     return Split(positions("train"), positions("validation"), positions("test"))
+
+
+def as_told(parts: Split, patients: Sequence[str], names: Sequence[str], told: Mapping[str, Collection[str]]) -> Split:
+    """The same parts, but a patient of whom a case is told goes where that is: a split repeated though cases are gone.
+
+    Args:
+        parts: where each case would go.
+        patients: of the cases, in their order.
+        names: of the cases, in their order.
+        told: ``train``, ``validation`` and ``test``: names of cases, as a bundle's ``docs/split.json`` holds them.
+    """
+    part_of = {name: part for part in PARTS for name in told.get(part, ())}
+    settled = {patient: part_of[name] for patient, name in zip(patients, names, strict=True) if name in part_of}
+    where = {i: settled.get(patients[i], part) for part in PARTS for i in getattr(parts, part)}
+    return Split(*(tuple(i for i in sorted(where) if where[i] == part) for part in PARTS))
 
 
 def _uniform(purpose: str, patient: str) -> float:

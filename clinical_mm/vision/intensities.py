@@ -16,11 +16,21 @@ _COARSE_SIDE = 32
 
 @dataclass
 class Intensities:
-    """Mean and spread of pixels in 0..1, and the mean image on a grid coarse enough for a bundle's JSON."""
+    """Mean and spread of pixels in 0..1, and the mean image on a grid coarse enough for a bundle's JSON.
+
+    ``settled``: mean and spread are said, not learned, since pretrained weights ask for them.
+    """
 
     mean: float = 0.5
     std: float = 0.25
     mean_image: np.ndarray | None = field(default=None, repr=False)
+    settled: bool = False
+
+    @classmethod
+    def between(cls, black: float, white: float) -> Intensities:
+        """Such that normalised pixels lie between these two: a pixel of 0 gives ``black``, one of 1 ``white``."""
+        spread = 1 / (white - black)
+        return cls(-black * spread, spread, settled=True)
 
     def learn(self, images: Sequence[np.ndarray], insides: Sequence[np.ndarray]) -> None:
         """Take the statistics of ``images[(D,) H, W]``; ``insides`` are the same without their padding."""
@@ -29,12 +39,13 @@ class Intensities:
         total = np.zeros(images[0].shape, dtype=np.float32)
         for image in images:
             total += image
-        self.mean = mean
-        self.std = max(float(np.sqrt(max(square - mean**2, 0.0))), 1e-3)
+        if not self.settled:
+            self.mean = mean
+            self.std = max(float(np.sqrt(max(square - mean**2, 0.0))), 1e-3)
         self.mean_image = _coarse(total / len(images))
 
     def normalised(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels with mean 0 and spread 1 over the training part."""
+        """Pixels with mean 0 and spread 1 over the training part, or as pretrained weights know them."""
         return (pixels - np.float32(self.mean)) / np.float32(self.std)
 
     def mean_like(self, pixels: Tensor) -> Tensor:

@@ -108,6 +108,13 @@ def test_the_doctor_names_every_check(run) -> None:
     assert {"python", "torch", "device", "text weights", "database", "disk"} <= set(findings)
 
 
+@pytest.mark.parametrize("option", ["--config=small", "--set=training.epochs=1", "--start-from=model_1"])
+def test_a_repeated_training_takes_nothing_from_the_command_line(run, option: str) -> None:
+    answer = run("train", "--from", "model_0", option)
+    assert answer.returncode == 2
+    assert "--from repeats a training as it was" in answer.stderr
+
+
 def test_training_without_cases_says_what_is_missing(run) -> None:
     answer = run("train", "--config", "small")
     assert answer.returncode == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from api.training.job import TrainingJob
 from api.training.service import RunRecord, waiting_runs
 from tests.api.stored import Stored, state_of
 
@@ -59,6 +61,20 @@ def test_what_cannot_be_trained_is_422_at_once(client: httpx.Client, stored: Sto
     before = state_of(stored)
     answer = client.post("/training-runs", json=wanted)
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json"), answer.text
+    assert state_of(stored) == before
+
+
+def test_a_run_may_start_from_a_model_of_the_same_project(
+    client: httpx.Client, client_as: ClientAs, services: Any, model: str, stored: Stored
+) -> None:
+    assert started(client)["start_from"] is None
+    run = started(client, start_from=model)
+    assert run["start_from"] == model
+    job = TrainingJob(services.ground, services.cases, services.models, run["id"])
+    assert job._command(Path("out"))[-2:] == ["--start-from", str(services.models.bundle_folder(model))]
+    before = state_of(stored)
+    for caller, wanted in ((client_as("stranger"), model), (client, "model_none"), (client, "")):
+        assert caller.post("/training-runs", json={"config": "small", "start_from": wanted}).status_code == 404
     assert state_of(stored) == before
 
 

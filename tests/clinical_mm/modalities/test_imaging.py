@@ -165,6 +165,19 @@ def test_fit_makes_training_pixels_zero_on_average() -> None:
     assert pixels.std().item() == pytest.approx(1, abs=0.05)
 
 
+def test_pretrained_weights_get_the_intensities_they_know() -> None:
+    """TorchXRayVision's networks were trained on pixels from -1024 to 1024."""
+    modality = imaging(intensities=[-1024, 1024])
+    case = case_of(radiograph(64, 64, spot=(32, 32)))
+    modality.fit([case])
+    sample = modality.read(case)
+    assert sample is not None
+    pixels = modality.collate([sample])["pixels"][0, 0, 0].numpy()
+    np.testing.assert_allclose(pixels, sample["pixels"][0].astype(np.float32) * 2048 - 1024, atol=0.1)
+    with pytest.raises(InvalidConfig, match="black below white"):
+        imaging(intensities=[1, 0])
+
+
 def test_the_state_survives_json_and_gives_the_same_batch() -> None:
     fitted, fresh = imaging(), imaging()
     case = case_of(radiograph(spot=(20, 20)))

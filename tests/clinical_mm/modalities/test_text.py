@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from clinical_mm.case import Case, Patient
 from clinical_mm.catalogue import Catalogue
@@ -84,6 +88,26 @@ def test_an_attribution_on_a_word_piece_lands_on_its_word(text: Text) -> None:
     by_word = {s.text: s.attribution for s in spans}
     assert by_word["orthopnoea"] == pytest.approx(4.0 * int(inside.sum()))
     assert all(by_word[word] == 0 for word in ("Denies", ";", "64-year-old", "."))
+
+
+def test_a_bert_in_a_folder_is_read_without_any_network(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ``save_pretrained`` of the model and of its tokenizer wrote."""
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a folder needs no network"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fever", "cough", "and", "."]
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    source = BertModel(BertConfig(vocab_size=len(words), **size))
+    source.save_pretrained(tmp_path)
+    BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}).save_pretrained(tmp_path)
+    text = Text({"model": str(tmp_path), "max_tokens": 32, "stride": 8}, catalogue)
+    encoder = text.encoder()
+    assert encoder.width == 16
+    weights = source.state_dict()
+    assert all(torch.equal(v, weights[n.removeprefix("bert.")]) for n, v in encoder.state_dict().items())
+    sample = text.read(note("Fever and cough."))
+    assert sample is not None
+    assert sample["input_ids"][0].tolist() == [2, 5, 7, 6, 8, 3]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from clinical_mm.config import ModelConfig
+from clinical_mm.config import ModelConfig, TrainingConfig
 from clinical_mm.errors import Cancelled, NotEnoughData
 from clinical_mm.importing.folder import write_folder
 from clinical_mm.phantom import draw
 from clinical_mm.training.progress import Progress
+from clinical_mm.training.repeat import compare, recipe_of
 from clinical_mm.training.run import TrainedModel, train
 from tests.models import phantom_folder, tiny_config
 
@@ -49,6 +51,65 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(snapshot: Pat
     other = quietly(light(seed=1), snapshot, tmp_path / "other")
     assert one.metrics == same.metrics
     assert one.metrics["history"] != other.metrics["history"]
+
+
+def test_the_same_snapshot_configuration_and_seed_give_the_same_bytes(snapshot: Path, tmp_path: Path) -> None:
+    """Through every encoder, with augmented pictures, dropout and adapters."""
+    parts = tiny_config().modalities
+    text = {
+        **{k: v for k, v in parts["text"].items() if k != "frozen"},
+        "learns": "lora",
+        "lora": {"rank": 2, "alpha": 4},
+    }
+    config = tiny_config(modalities={**parts, "text": text}, training={"epochs": 2, "batch_size": 16})
+    one, again = (quietly(config, snapshot, tmp_path / name) for name in ("one", "again"))
+    assert weights_of(one) == weights_of(again)
+    assert one.metrics == again.metrics
+    other = quietly(
+        config.model_copy(update={"training": TrainingConfig(seed=1, epochs=2)}), snapshot, tmp_path / "other"
+    )
+    assert weights_of(other) != weights_of(one)
+
+
+def test_the_card_tells_under_what_circumstances_it_was_trained(snapshot: Path, tmp_path: Path) -> None:
+    card = quietly(light(epochs=1), snapshot, tmp_path).card
+    told = card["circumstances"]
+    assert (told["device"], told["threads"]) == ("cpu", torch.get_num_threads())
+    assert told["deterministic_algorithms"]
+    assert not torch.are_deterministic_algorithms_enabled(), "a caller's own setting is put back"
+    assert {"torch", "peft", "python"} <= card["versions"].keys()
+    assert card["training"]["seed"] == 0
+
+
+def test_a_training_repeated_from_its_bundle_is_the_same_and_says_so(tmp_path: Path) -> None:
+    """Exclusive diagnoses leave cases out: they are part of the recipe, since the split followed from all of them."""
+    task = {"kind": "exclusive", "diagnoses": ["pneumonia", "heart-failure"]}
+    config = tiny_config(modalities=NOTE_AND_VITALS, task=task, training={"epochs": 2})
+    cases = [replace(d.case, id=f"case_{n:03}") for n, d in enumerate(draw(80, 0))]
+    write_folder(cases, tmp_path / "snapshot")
+    first = quietly(config, tmp_path / "snapshot", tmp_path / "first")
+    recipe = recipe_of(first.folder)
+    assert recipe.config == config
+    assert sorted(recipe.cases) == [case.id for case in cases]
+    assert recipe.parts["left_out"]
+
+    again = quietly(recipe.config, tmp_path / "snapshot", tmp_path / "again", parts=recipe.parts)
+    assert weights_of(again) == weights_of(first)
+    assert compare(first.card, again.card) == ["the cases and their labels are the same", "metrics are equal"]
+
+    gone = recipe.parts["train"][:3]
+    write_folder((case for case in cases if case.id not in gone), tmp_path / "fewer")
+    fewer = quietly(recipe.config, tmp_path / "fewer", tmp_path / "third", parts=recipe.parts)
+    kept = json.loads((fewer.folder / "docs/split.json").read_text(encoding="utf-8"))
+    assert kept["train"] == recipe.parts["train"][3:]
+    assert (kept["validation"], kept["test"]) == (recipe.parts["validation"], recipe.parts["test"])
+    told = compare(first.card, fewer.card, gone)
+    assert told[0] == f"3 of its cases are gone since, or no longer labelled: {', '.join(gone)}"
+    assert told[-1].startswith("metrics differ: ")
+
+
+def weights_of(made: TrainedModel) -> bytes:
+    return (made.folder / "models/model.safetensors").read_bytes()
 
 
 def test_progress_names_every_stage_and_never_goes_back(snapshot: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.vision.networks import build_network
+from clinical_mm.vision.networks import build_network, feature_map
 from clinical_mm.vision.weights import load_weights
 
 OPTIONS = {"init_features": 8, "growth_rate": 4, "block_config": [1, 1]}
@@ -38,6 +38,58 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     assert report.missing == ("features.norm0.weight",)
     assert report.mismatched == ("class_layers.out.bias",)
     assert report.unused == ("other",)
+
+
+def test_torchxrayvisions_densenet_fits_but_for_its_classifier(tmp_path: Path) -> None:
+    """``features.denseblock1.denselayer1.norm1.weight``, a grey first convolution, 18 outputs, thresholds beside them."""
+    source, target = a_network(), a_network()
+    theirs = {n.replace(".layers.", "."): v for n, v in source.state_dict().items() if n.startswith("features.")}
+    outputs = {
+        "classifier.weight": torch.zeros(18, 10),
+        "classifier.bias": torch.zeros(18),
+        "op_threshs": torch.zeros(18),
+    }
+    assert "features.denseblock1.denselayer1.norm1.weight" in theirs
+    assert theirs["features.conv0.weight"].shape[1] == 1
+    save({**theirs, **outputs}, tmp_path / "nih.pt")
+    report = load_weights(target, str(tmp_path / "nih.pt"))
+    assert set(report.unused) == set(outputs)
+    assert all(name.startswith("class_layers.") for name in report.missing)
+    assert all(torch.equal(target.state_dict()[n], v) for n, v in source.state_dict().items() if n in report.fitted)
+
+
+def test_a_whole_pickled_network_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+    torch.save(a_network(), tmp_path / "densenet.pt")
+    with pytest.raises(InvalidConfig, match=r"save its state_dict\(\) to a \.safetensors file"):
+        load_weights(a_network(), str(tmp_path / "densenet.pt"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+def test_the_folder_of_a_monai_bundle_is_read(tmp_path: Path, name: str) -> None:
+    source, target = a_network(), a_network()
+    (tmp_path / "models").mkdir()
+    save(source.state_dict(), tmp_path / "models" / name)
+    assert load_weights(target, str(tmp_path)).missing == ()
+    assert all(torch.equal(v, source.state_dict()[n]) for n, v in target.state_dict().items())
+
+
+def test_a_folder_that_is_no_bundle_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"no MONAI bundle, without models/model\.safetensors"):
+        load_weights(a_network(), str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "options"), [("DenseNet", OPTIONS), ("resnet10", {})], ids=["dense", "residual"])
+def test_the_image_encoder_of_a_bundle_of_ours_starts_another(
+    tmp_path: Path, name: str, options: dict[str, object]
+) -> None:
+    source, target = (build_network(name, 2, 1, options) for _ in range(2))
+    theirs = feature_map(source).state_dict()
+    (tmp_path / "models").mkdir()
+    ours = {f"encoders.imaging.features.{n}": v for n, v in theirs.items()}
+    save({**ours, "head.1.bias": torch.zeros(2)}, tmp_path / "models" / "model.safetensors")
+    report = load_weights(target, str(tmp_path))
+    assert report.unused == ("head.1.bias",)
+    assert all(torch.equal(v, theirs[n]) for n, v in feature_map(target).state_dict().items())
 
 
 def test_torchvision_names_wrappers_and_colours_are_understood(tmp_path: Path) -> None:

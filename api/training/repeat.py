@@ -1,0 +1,51 @@
+"""A model's training once more: its configuration, its cases by their ids, its split; labels as they are now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.access.service import Caller, Role
+from api.models.schemas import ModelOut
+from api.problems import NotFound
+from api.training.service import Training
+from clinical_mm.training.repeat import Recipe, compare, recipe_of
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """The model that came out, and sentences on how it differs from the first."""
+
+    model: ModelOut
+    told: tuple[str, ...]
+
+
+def repeat(training: Training, caller: Caller, model_id: str) -> Repetition:
+    """Train a model's like in the foreground.
+
+    Raises:
+        NotFound: no such model, or the one that it had started from is gone.
+        ClinicalMMError: as ``clinical_mm.training.run.train`` does; with most cases gone NotEnoughData.
+    """
+    caller.require(Role.TRAINER)
+    first = training.models.get(caller, model_id)
+    recipe = recipe_of(training.models.bundle_folder(model_id))
+    wanted = set(recipe.cases)
+    cases = [case for case in training.cases.select(caller.project_id, {"labelled": True}) if case.id in wanted]
+    gone = wanted - {case.id for case in cases}
+    start = _start(training, caller, recipe)
+    model = training.make(
+        caller, recipe.config, cases, start_from=start, catalogue=recipe.catalogue, parts=recipe.parts
+    )
+    told = compare(first.card, model.card, sorted(gone))
+    same = model.weights_sha256 == first.weights_sha256
+    return Repetition(model, (*told, "weights are the same bit for bit" if same else "weights differ"))
+
+
+def _start(training: Training, caller: Caller, recipe: Recipe) -> str | None:
+    started = recipe.card.get("started_from")
+    if started is None:
+        return None
+    found = next((m.id for m in training.models.list(caller) if m.weights_sha256 == started["sha256"]), None)
+    if found is None:
+        raise NotFound(f"the model had started from the weights of {started['name']!r}, which are not here any more")
+    return found
