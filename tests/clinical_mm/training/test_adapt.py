@@ -105,18 +105,22 @@ def quietly(config: ModelConfig, snapshot: Path, out: Path, **options: Any) -> T
     return train(config, snapshot, out, device="cpu", progress=lambda _: None, **options)
 
 
-def test_a_training_that_starts_from_a_model_begins_better_and_says_so(trained_bundle: Path, tmp_path: Path) -> None:
-    snapshot = phantom_folder(tmp_path / "snapshot", count=50, seed=4)
-    config = tiny_config(training={"epochs": 1, "batch_size": 16, "learning_rate": 1e-5})
+def test_a_training_that_starts_from_a_model_begins_better_and_says_so(tmp_path: Path) -> None:
+    vitals = {"vitals": {"width": 32}}
+    taught = {"epochs": 8, "batch_size": 16, "learning_rate": 0.003, "encoder_learning_rate": 0.003}
+    first = phantom_folder(tmp_path / "first", count=200)
+    old = quietly(tiny_config(modalities=vitals, training=taught), first, tmp_path / "old").folder
+    snapshot = phantom_folder(tmp_path / "snapshot", count=90, seed=4)
+    config = tiny_config(modalities=vitals, training={"epochs": 1, "batch_size": 16, "learning_rate": 1e-5})
     fresh = quietly(config, snapshot, tmp_path / "fresh")
-    started = quietly(config, snapshot, tmp_path / "started", start=trained_bundle)
+    started = quietly(config, snapshot, tmp_path / "started", start=old)
     assert started.metrics["history"][0]["validation_loss"] < fresh.metrics["history"][0]["validation_loss"]
     assert "started_from" not in fresh.card
     told = started.card["started_from"]
     assert told["name"] == "tiny"
     assert "encoders" in told["reused"]
-    taught = json.loads((trained_bundle / "docs/split.json").read_text(encoding="utf-8"))["train"]
+    taught_it = json.loads((old / "docs/split.json").read_text(encoding="utf-8"))["train"]
     judged = json.loads((started.folder / "docs/split.json").read_text(encoding="utf-8"))["test"]
-    assert told["test_cases_that_taught_it"] == len({*taught} & {*judged})
-    refitted, before = (load_bundle(b).modalities["vitals"].state() for b in (started.folder, trained_bundle))
+    assert told["test_cases_that_taught_it"] == len({*taught_it} & {*judged})
+    refitted, before = (load_bundle(b).modalities["vitals"].state() for b in (started.folder, old))
     assert refitted != before, "what is usual is learned anew from the new cases"
