@@ -28,7 +28,7 @@ class NotADemoError(ClinicalMMError):
 
 
 @click.command()
-@click.option("--cases", "count", default=200, show_default=True, type=click.IntRange(40, 100_000))
+@click.option("--cases", "count", default=400, show_default=True, type=click.IntRange(40, 100_000))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
