@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from api.access.service import Caller, Role
 from api.models.schemas import ModelOut
 from api.problems import NotFound
-from api.training.service import Training
+from api.training.service import Training, who_teaches
 from clinical_mm.training.repeat import Recipe, compare, recipe_of
 
 
@@ -30,7 +30,8 @@ def repeat(training: Training, caller: Caller, model_id: str) -> Repetition:
     first = training.models.get(caller, model_id)
     recipe = recipe_of(training.models.bundle_folder(model_id))
     wanted = set(recipe.cases)
-    cases = [case for case in training.cases.select(caller.project_id, {"labelled": True}) if case.id in wanted]
+    stored = training.cases.select(caller.project_id, who_teaches(recipe.config))
+    cases = [case for case in stored if case.id in wanted]
     gone = wanted - {case.id for case in cases}
     start = _start(training, caller, recipe)
     model = training.make(
