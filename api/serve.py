@@ -11,6 +11,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -36,7 +39,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
     upgrade(settings)
-    _tidy(settings)
+    _apart(_tidy, settings)
     Server(settings, host, port, threads, sign_in_as).run()
 
 
@@ -140,6 +143,13 @@ class EmbeddedWorker:
                 self._stop.wait(0.5)
             if not self._stop.wait(1):
                 log.warning("the job worker ended with %s; starting another", self._process.returncode)
+
+
+def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
+    # In a process of its own: the object store's library counts on threads that the forked web worker would not have,
+    # and would wait for them for ever.
+    with ProcessPoolExecutor(1, get_context("fork")) as process:
+        process.submit(step, settings).result()
 
 
 def _tidy(settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,9 +53,10 @@ def demo(count: int, seed: int, host: str, port: int, no_serve: bool) -> None:
     if no_serve:
         click.echo(f"workspace ready: {settings.workspace}; `clinical-mm demo` or `clinical-mm serve` opens it")
         return
-    from api.serve import run
-
-    run(settings, host=host, port=port, threads=8, sign_in_as=key_id)
+    # A new program in this process: a server forks its web worker, and what training has started - threads of PyTorch,
+    # of the object store - survives no fork.
+    serving = ["--host", host, "--port", str(port), "--sign-in-as", key_id]
+    os.execv(sys.executable, [sys.executable, "-m", "api.cli", "serve", *serving])  # noqa: S606 - our own command
 
 
 def store_cases(built: Services, caller: Caller, count: int, seed: int) -> None:

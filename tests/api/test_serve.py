@@ -16,8 +16,9 @@ import pytest
 
 from api.serve import run
 from clinical_mm.errors import InvalidConfig
+from clinical_mm.phantom import draw
 from tests.api.conftest import BareSettings
-from tests.whole.server import Server, clinical_mm
+from tests.whole.server import Server, clinical_mm, create_key
 
 
 @pytest.fixture
@@ -48,10 +49,6 @@ def job_workers(server: Server, count: int = 1) -> list[psutil.Process]:
         time.sleep(0.1)
 
 
-def printed(server: Server) -> str:
-    return (server.workspace.parent / f"server-{server.port}.log").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
 def test_without_authentication_only_the_machine_itself_is_served(workspace: Path, host: str) -> None:
     settings = BareSettings(workspace=workspace, auth="off")
@@ -64,7 +61,7 @@ def test_without_authentication_only_the_machine_itself_is_served(workspace: Pat
 def test_a_fresh_workspace_is_migrated_served_and_announced_in_one_line(server: Server) -> None:
     assert httpx.get(f"{server.url}/readyz").status_code == 200
     assert httpx.get(f"{server.url}/v1/cases").status_code == 401
-    lines = printed(server).splitlines()
+    lines = server.printed().splitlines()
     assert sum(server.url in line for line in lines) == 1
 
 
@@ -80,6 +77,23 @@ def test_what_a_crash_left_is_swept_before_it_serves(workspace: Path) -> None:
         assert not orphan.exists()
         assert not unfinished.exists()
         assert [p for p in processes(server) if "worker" in p.cmdline()] == []
+
+
+@pytest.mark.slow
+def test_a_server_that_swept_as_it_started_still_reads_what_is_stored(workspace: Path) -> None:
+    alone = {"CLINICAL_MM_EMBEDDED_WORKER": "false"}
+    [drawn] = draw(1, seed=3)
+    film = drawn.case.images[0].read()
+    with Server(workspace, alone) as first, first.client(create_key(workspace, "clinician")) as client:
+        sent = client.post(
+            "/cases", data={"case": '{"patient": {"id": "P-1"}}'}, files=[("files", ("film.dcm", film))]
+        ).raise_for_status()
+    orphan = workspace / "blobs" / "ab" / ("c" * 62)
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"left")
+    with Server(workspace, alone) as again, again.client(create_key(workspace, "viewer")) as client:
+        assert not orphan.exists()
+        assert client.get(f"/cases/{sent.json()['id']}/files/0", timeout=30).raise_for_status().content == film
 
 
 @pytest.mark.slow
@@ -133,7 +147,7 @@ def test_it_stops_within_seconds_however_it_is_told(server: Server, number: int,
     assert server.process.wait(timeout=15) == 0
     assert time.monotonic() - started < 8
     assert psutil.wait_procs(family, timeout=3)[1] == []
-    assert "Traceback" not in printed(server)
+    assert "Traceback" not in server.printed()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,10 +39,12 @@ def environment(workspace: Path, extra: Mapping[str, str] | None = None) -> dict
 
 
 class Server:
-    """``clinical-mm serve`` in its own process group."""
+    """``clinical-mm serve``, or another command that serves, in its own process group."""
 
-    def __init__(self, workspace: Path, extra: Mapping[str, str] | None = None) -> None:
-        self.workspace, self.extra = workspace, extra or {}
+    def __init__(
+        self, workspace: Path, extra: Mapping[str, str] | None = None, command: Sequence[str] = ("serve",)
+    ) -> None:
+        self.workspace, self.extra, self.command = workspace, extra or {}, command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -55,9 +57,9 @@ class Server:
         self.stop()
 
     def start(self, seconds: float = 90) -> None:
-        log = (self.workspace.parent / f"server-{self.port}.log").open("ab")
+        log = self._log.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api.cli", "serve", "--port", str(self.port)],
+            [sys.executable, "-m", "api.cli", *self.command, "--port", str(self.port)],
             env=environment(self.workspace, self.extra),
             stdout=log,
             stderr=log,
@@ -74,6 +76,14 @@ class Server:
             except httpx.TransportError:
                 time.sleep(0.2)
         raise TimeoutError(f"no answer within {seconds} s; see {log.name}")
+
+    @property
+    def _log(self) -> Path:
+        return self.workspace.parent / f"server-{self.port}.log"
+
+    def printed(self) -> str:
+        """What the process wrote to the terminal."""
+        return self._log.read_text(encoding="utf-8")
 
     def stop(self) -> int:
         """SIGTERM, as an operator stops it; the exit status."""

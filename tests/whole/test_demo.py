@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.whole.server import clinical_mm
+from tests.whole.server import Server, clinical_mm, create_key
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_demo_prepares_a_workspace_to_review_and_reuses_it(tmp_path: Path) -> None:
+def test_the_demo_prepares_cases_to_review_serves_them_and_reuses_them(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    clinical_mm("demo", "--cases", "60", "--no-serve", workspace=workspace)
-    models = json.loads(clinical_mm("models", "list", "--json", workspace=workspace).stdout)
-    assert [m["serving"] for m in models] == [True]
-    waiting = json.loads(clinical_mm("cases", "list", "--unlabelled", "--json", workspace=workspace).stdout)
-    assert len(waiting) == 8
-    assert all(case["synthetic"] for case in waiting)
+    server = Server(workspace, command=["demo", "--cases", "60"])
+    server.start(seconds=900)
+    try:
+        models = json.loads(clinical_mm("models", "list", "--json", workspace=workspace).stdout)
+        assert [m["serving"] for m in models] == [True]
+        waiting = json.loads(clinical_mm("cases", "list", "--unlabelled", "--json", workspace=workspace).stdout)
+        assert len(waiting) == 8
+        assert all(case["synthetic"] for case in waiting)
+        first = waiting[0]["id"]
+        [link] = re.findall(r"sign in once with (\S+)", server.printed())
+        with httpx.Client(base_url=server.url, follow_redirects=True, timeout=60) as browser:
+            browser.get(link).raise_for_status()
+            assert "synthetic" in browser.get(f"/cases/{first}").raise_for_status().text.lower()
+        # What training started in its process must not keep the server's from reading images and running the model.
+        with server.client(create_key(workspace, "clinician")) as client:
+            assert client.get(f"/cases/{first}/files/0/preview.png").raise_for_status().content
+            client.post(f"/cases/{first}/predictions", json={}).raise_for_status()
+    finally:
+        server.stop()
 
     clinical_mm("demo", "--cases", "60", "--no-serve", workspace=workspace)
     assert json.loads(clinical_mm("models", "list", "--json", workspace=workspace).stdout) == models
