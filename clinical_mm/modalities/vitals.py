@@ -1,18 +1,24 @@
-"""Vitals: one token a vital - the sum of what it is (a name embedding) and how far it is from usual (an MLP of its z).
+"""Vitals: one token a vital, and one of the whole row in which values add up.
 
-Missing is told apart from zero: an absent vital has ``present`` False, its token is masked out of every attention, and
-no number stands in for it. Age and sex of the patient are two more tokens.
-Shapes: B cases, V vitals, D width.
+A vital's token is the sum of what it is (a name embedding) and how far it is from usual (an MLP of its z). Missing is
+told apart from zero: an absent vital has ``present`` False, its token is masked out of every attention, and no number
+stands in for it. Age and sex of the patient are two more tokens. A skewed value, as most laboratory values are, is
+first brought to a symmetric scale.
+Source: power transformation, Yeo and Johnson, 2000 (Biometrika 87).
+Shapes: B cases, V vitals, N = V + 1 tokens, D width.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.stats import yeojohnson
 from torch import Tensor, nn
 
 from clinical_mm.case import Case
@@ -24,6 +30,8 @@ AGE, SEX = "patient.age_years", "patient.sex"
 SEX_VALUE = {"F": 1.0, "M": -1.0}
 IQR_OF_A_NORMAL = 1.349
 """Interquartile range of a standard normal: dividing by it puts a robust z on the scale of standard deviations."""
+FEWEST_FOR_A_SHAPE, POWERS = 20, (-2.0, 4.0)
+"""Fewer values tell no skew; a power beyond these follows single values, not the shape."""
 
 
 class VitalsOptions(BaseModel):
@@ -60,41 +68,36 @@ class Vitals(Modality):
         for name in names:
             catalogue.vital(name)
         self.names = (*names, AGE, SEX) if self.options.demographics else names
-        self._center = np.zeros(len(self.names), dtype=np.float32)
-        self._scale = np.ones(len(self.names), dtype=np.float32)
+        self._usual = {name: Usual() for name in self.names}
 
     def fit(self, cases: Sequence[Case]) -> None:
-        """Median and interquartile range of each vital over the training part alone."""
+        """What is usual of each vital over the training part alone."""
         table = np.array([self._row(case) for case in cases], dtype=np.float64).reshape(len(cases), len(self.names))
         for column, name in enumerate(self.names):
             seen = table[:, column][~np.isnan(table[:, column])]
-            if name == SEX or seen.size == 0:
-                continue
-            low, middle, high = np.percentile(seen, [25, 50, 75])
-            spread = (high - low) / IQR_OF_A_NORMAL or float(seen.std()) or max(abs(middle) * 0.1, 1.0)
-            self._center[column], self._scale[column] = middle, spread
+            if name != SEX and seen.size:
+                self._usual[name] = Usual.of(seen)
 
     def state(self) -> dict[str, Any]:
-        """Medians and spreads by name."""
-        return {
-            name: {"center": float(c), "scale": float(s)}
-            for name, c, s in zip(self.names, self._center, self._scale, strict=True)
-        }
+        """What is usual, by name."""
+        return {name: asdict(usual) for name, usual in self._usual.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Medians and spreads as the bundle holds them."""
-        self._center = np.array([state[name]["center"] for name in self.names], dtype=np.float32)
-        self._scale = np.array([state[name]["scale"] for name in self.names], dtype=np.float32)
+        """What is usual as the bundle holds it."""
+        self._usual = {name: Usual(**state[name]) for name in self.names}
 
     def read(self, case: Case) -> Sample | None:
         """``values[V]`` as robust z and ``present[V]``; None without any vital (age and sex alone are no evidence)."""
-        row = np.array(self._row(case), dtype=np.float32)
+        row = np.array(self._row(case), dtype=np.float64)
         present = ~np.isnan(row)
         measured = present[: len(self.names) - 2] if self.options.demographics else present
         if not measured.any():
             return None
-        z = np.clip((row - self._center) / self._scale, -self.options.clip, self.options.clip)
-        return {"values": np.where(present, z, 0.0).astype(np.float32), "present": present}
+        z = [
+            self._usual[name].z(value) if there else 0.0
+            for name, value, there in zip(self.names, row, present, strict=True)
+        ]
+        return {"values": np.clip(z, -self.options.clip, self.options.clip).astype(np.float32), "present": present}
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
         """``values[B, V]``, ``present[B, V]``."""
@@ -111,7 +114,7 @@ class Vitals(Modality):
 
     def rows(self) -> dict[str, tuple[str, ...]]:
         """Each vital has a row of its own in these."""
-        return dict.fromkeys(("names", "slopes", "offsets"), self.names)
+        return dict.fromkeys(("names", "slopes", "offsets", "adds", "missed"), self.names)
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """One attribution for each vital the case has."""
@@ -137,8 +140,42 @@ class Vitals(Modality):
         return float(case.vitals[name]), self.catalogue.vital(name).unit
 
 
+@dataclass(frozen=True)
+class Usual:
+    """What is usual of one vital: the values' median and spread, and how they are skewed.
+
+    z = yeo-johnson((value - center) / scale, power) / spread; 0 at the median, about a standard normal elsewhere.
+    """
+
+    center: float = 0.0
+    scale: float = 1.0
+    power: float = 1.0
+    spread: float = 1.0
+
+    @classmethod
+    def of(cls, seen: np.ndarray) -> Usual:
+        """Learn from ``seen[N]``, at least one value."""
+        center, scale = float(np.median(seen)), _spread(seen)
+        ratio = (seen - center) / scale
+        if len(np.unique(seen)) < FEWEST_FOR_A_SHAPE:
+            return cls(center, scale)
+        power = float(np.clip(yeojohnson(ratio)[1], *POWERS))
+        return cls(center, scale, power, _spread(yeojohnson(ratio, lmbda=power)))
+
+    def z(self, value: float) -> float:
+        """How far from usual a value is."""
+        ratio = np.array([(value - self.center) / self.scale])
+        return float(yeojohnson(ratio, lmbda=self.power)[0] / self.spread)
+
+
+def _spread(values: np.ndarray) -> float:
+    """A robust standard deviation, never 0."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return float((high - low) / IQR_OF_A_NORMAL or values.std() or max(abs(middle) * 0.1, 1.0))
+
+
 class VitalsEncoder(Encoder):
-    """values[B, V] -> tokens[B, V, D]."""
+    """values[B, V] -> tokens[B, N, D]."""
 
     def __init__(self, count: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -149,6 +186,9 @@ class VitalsEncoder(Encoder):
         self.offsets = nn.Parameter(torch.zeros(count, width))
         self.mix = nn.Sequential(nn.GELU(), nn.Linear(width, width))
         self.norm = nn.LayerNorm(width)
+        # Attention over tokens is a mean; evidence adds up. The last token is a sum over the row.
+        self.adds = nn.Parameter(torch.randn(count, width) / math.sqrt(count))
+        self.missed = nn.Parameter(torch.zeros(count, width))
         self.dropout = dropout
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -160,12 +200,15 @@ class VitalsEncoder(Encoder):
         return torch.zeros_like(batch["values"])
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
-        """tokens[B, V, D]; absent vitals are masked."""
-        hidden_BVD = inputs.unsqueeze(-1) * self.slopes + self.offsets
-        tokens_BVD = self.norm(self.names + self.mix(hidden_BVD))
+        """tokens[B, N, D]; absent vitals are masked."""
         mask_BV = batch["present"]
         if self.training and self.dropout:
             keep_BV = torch.rand_like(inputs) >= self.dropout
             # At least one stays: a modality that is said to be present must have a token.
             mask_BV = torch.where((mask_BV & keep_BV).any(-1, keepdim=True), mask_BV & keep_BV, mask_BV)
-        return Tokens(tokens_BVD, mask_BV)
+        hidden_BVD = inputs.unsqueeze(-1) * self.slopes + self.offsets
+        tokens_BVD = self.norm(self.names + self.mix(hidden_BVD))
+        there_BV = mask_BV.to(inputs.dtype)
+        sum_BD = (inputs * there_BV) @ self.adds + (1 - there_BV) @ self.missed
+        whole_B1 = torch.ones_like(mask_BV[:, :1])
+        return Tokens(torch.cat([tokens_BVD, sum_BD.unsqueeze(1)], 1), torch.cat([mask_BV, whole_B1], 1))

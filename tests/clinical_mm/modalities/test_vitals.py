@@ -1,9 +1,11 @@
-"""vitals: a token a vital; missing is told apart from zero."""
+"""vitals: a token a vital and one of the whole row; missing is told apart from zero."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import skew
 
 from clinical_mm.case import Case, Patient
 from clinical_mm.catalogue import Catalogue
@@ -48,8 +50,33 @@ def test_missing_is_told_apart_from_the_median(vitals: Vitals) -> None:
 def test_a_missing_vital_has_a_masked_token(vitals: Vitals) -> None:
     encoder = vitals.encoder().eval()
     tokens = encoder(vitals.collate([vitals.read(case(heart_rate=90))]))
-    assert tokens.mask_BN[0].tolist() == [False, True, False, True, True]
-    assert tokens.tokens_BND.shape == (1, 5, 8)
+    assert tokens.mask_BN[0].tolist() == [False, True, False, True, True, True]
+    assert tokens.tokens_BND.shape == (1, 6, 8)
+
+
+def test_evidence_adds_up_in_the_last_token_and_what_is_missing_adds_its_own(vitals: Vitals) -> None:
+    encoder = vitals.encoder().eval()
+
+    def row(**values: float) -> torch.Tensor:
+        return encoder(vitals.collate([vitals.read(case(**values))])).tokens_BND[0, -1]
+
+    both, neither = row(spo2=88, heart_rate=110, crp=3), row(spo2=95, heart_rate=90, crp=3)
+    one, other = row(spo2=88, heart_rate=90, crp=3), row(spo2=95, heart_rate=110, crp=3)
+    torch.testing.assert_close(both - neither, (one - neither) + (other - neither))
+    with torch.no_grad():
+        encoder.get_parameter("missed").fill_(1.0)
+    assert not torch.allclose(row(heart_rate=90), row(heart_rate=90, spo2=95))
+
+
+def test_a_skewed_value_is_brought_to_a_symmetric_scale(catalogue: Catalogue) -> None:
+    made = Vitals({"names": ["crp"]}, catalogue)
+    drawn = np.exp(np.random.default_rng(0).normal(2, 1.2, 400))
+    made.fit([case(crp=float(value)) for value in drawn])
+    z = [float(s["values"][0]) for value in drawn if (s := made.read(case(crp=float(value)))) is not None]
+    assert skew(drawn) > 3
+    assert abs(skew(z)) < 0.5
+    assert sorted(z) == [z[i] for i in np.argsort(drawn)]
+    assert np.std(z) == pytest.approx(1, abs=0.2)
 
 
 def test_age_and_sex_alone_are_no_vitals(vitals: Vitals) -> None:
@@ -76,7 +103,7 @@ def test_dropping_vitals_in_training_never_drops_all(vitals: Vitals) -> None:
     encoder = vitals.encoder().train()
     batch = vitals.collate([vitals.read(case(age=None, spo2=88))] * 64)
     torch.manual_seed(0)
-    assert bool(encoder(batch).mask_BN.any(1).all())
+    assert bool(encoder(batch).mask_BN[:, :-1].any(1).all())
 
 
 def test_evidence_names_value_and_unit_strongest_first(vitals: Vitals) -> None:
