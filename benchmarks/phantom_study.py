@@ -1,4 +1,4 @@
-"""A training on phantom cases that a study repeats: read once, encoders frozen once, fusions and seeds compared.
+"""Trainings on phantom cases that a study repeats: cases read once, encoders taught once, fusions and seeds compared.
 
 Scores are AUROCs averaged over diagnoses, and their share of what the Bayes posterior reaches on the same cases.
 Shapes: N cases, K diagnoses, M modalities.
@@ -7,7 +7,7 @@ Shapes: N cases, K diagnoses, M modalities.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -22,6 +23,7 @@ from clinical_mm.evaluation.metrics import auroc, macro
 from clinical_mm.network import MultimodalNetwork, build_network
 from clinical_mm.phantom import DIAGNOSES, Evidence, draw, posterior
 from clinical_mm.training.align import align
+from clinical_mm.training.data import TrainingData
 from clinical_mm.training.fit import Fit
 from clinical_mm.training.prepared import Prepared, prepare
 from clinical_mm.training.progress import Reporter
@@ -29,6 +31,8 @@ from clinical_mm.training.split import Split
 
 MODALITIES = ("imaging", "text", "vitals")
 SUBSETS = tuple(s for size in (3, 2, 1) for s in combinations(MODALITIES, size))
+CPU = torch.device("cpu")
+EPOCHS_OF_IMAGES = 14
 mean_auroc = macro(auroc)
 
 
@@ -56,67 +60,86 @@ class Study:
         """Those of the cases that have every modality, so that each subset is judged on the same ones."""
         return [i for i in rows if len(self.evidence[i].present) == len(MODALITIES)]
 
-    def split(self, seed: int, labelled: int | None = None) -> Split:
-        """The fixed test part; training and validation drawn by seed, a sixth of the labelled for validation."""
+    def only(self, name: str) -> Study:
+        """The same cases with this modality alone."""
+        data = self.prepared.data
+        modality = {name: self.prepared.modalities[name]}
+        tokens = {n: found for n, found in data.tokens.items() if n == name}
+        samples = [{name: sample.get(name)} for sample in data.samples]
+        alone = TrainingData(modality, samples, data.targets, tokens, dict(data.widths))
+        alone.present = data.present[:, [list(data.modalities).index(name)]]
+        update = {"modalities": {name: self.config.modalities[name]}}
+        config = _changed(self.config.model_copy(update=update), modality_dropout=0.0)
+        return Study(config, self.evidence, replace(self.prepared, modalities=modality, data=alone))
+
+    def with_something(self, parts: Split) -> Split:
+        """Only cases that have any of the study's modalities."""
+        there = self.prepared.data.present.any(1)
+        return Split(*(tuple(i for i in part if there[i]) for part in (parts.train, parts.validation, parts.test)))
+
+    def split(self, labelled: int | None = None, seed: int = 0) -> Split:
+        """The fixed test part; a sixth of the rest chooses, the others teach, so many of both with a label.
+
+        More labels begin with the same cases, and what chooses never teaches at any number of labels.
+        """
         parts = self.prepared.parts
-        rest = np.random.default_rng(seed).permutation([*parts.train, *parts.validation])[:labelled]
-        cut = max(8, len(rest) // 6)
-        return Split(tuple(map(int, rest[cut:])), tuple(map(int, rest[:cut])), parts.test)
+        rest = np.random.default_rng(seed).permutation([*parts.train, *parts.validation])
+        chooses, teaches = np.split(rest, [len(rest) // 6])
+        if labelled is not None:
+            few = max(8, labelled // 6)
+            chooses, teaches = chooses[:few], teaches[: labelled - few]
+        return Split(tuple(map(int, teaches)), tuple(map(int, chooses)), parts.test)
 
 
 def silent() -> Reporter:
     return Reporter(lambda _: None, 1)
 
 
-def trained(study: Study, config: ModelConfig, seed: int, parts: Split, freeze: Sequence[str] = ()) -> Fit:
-    """Train a configuration; encoders in ``freeze`` (beside those frozen already) are taken from the data's cache."""
-    from clinical_mm.training.run import _accelerator
-
-    config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+def network_of(study: Study, config: ModelConfig, seed: int) -> MultimodalNetwork:
+    """A fresh network, the same for the same seed; the tokens of its frozen text encoder are computed once."""
     torch.manual_seed(seed)
     network = build_network(config, study.prepared.modalities, study.prepared.diagnoses)
-    accelerator = _accelerator(config, "cpu")
-    data = study.prepared.data
-    if "text" not in data.tokens:
-        data.cache_frozen(network, accelerator.device, lambda *_: None)
-    network.frozen = network.frozen | frozenset(freeze)
+    if "text" in network.names and "text" not in study.prepared.data.tokens:
+        study.prepared.data.cache_frozen(network, CPU, lambda *_: None)
+    return network
+
+
+def trained(
+    study: Study, config: ModelConfig, seed: int, parts: Split, start: Mapping[str, Tensor] | None = None
+) -> Fit:
+    """Train a configuration, from these weights where given."""
+    from clinical_mm.training.run import _accelerator
+
+    config = _changed(config, seed=seed)
+    network = network_of(study, config, seed)
+    if start is not None:
+        network.load_state_dict(start)
+    fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, _accelerator(config, "cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        prepared = replace(study.prepared, parts=parts)
-        if config.alignment.epochs:
-            _align(network, prepared, parts, config, Path(folder))
-        fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
         fit.run(Path(folder) / "checkpoint", _Silent(), silent(), lambda: False)  # type: ignore[arg-type]
     return fit
 
 
-def freeze_images(study: Study, seed: int, parts: Split) -> None:
+def aligned(study: Study, config: ModelConfig, seed: int) -> dict[str, Tensor]:
+    """Weights after alignment on every case that neither chooses nor judges, labelled in a study or not."""
+    config = _changed(config, seed=seed)
+    network = network_of(study, config, seed)
+    prepared = replace(study.prepared, parts=study.split(seed=seed))
+    with tempfile.TemporaryDirectory() as folder:
+        align(network, prepared, config, CPU, Path(folder) / "alignment", silent(), lambda: False)
+    return network.state_dict()
+
+
+def _changed(config: ModelConfig, **training: Any) -> ModelConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+def freeze_images(study: Study, parts: Split) -> None:
     """Teach an image encoder on images alone, then keep its tokens in place of pictures, for every fusion alike."""
-    data, samples = study.prepared.data, study.prepared.data.samples
-    only = {"imaging": study.prepared.modalities["imaging"]}
-    alone = type(data)(only, [{"imaging": s["imaging"]} for s in samples], data.targets)
-    rows = [np.array([i for i in part if alone.present[i, 0]]) for part in (parts.train, parts.validation)]
-    config = study.config.model_copy(
-        update={
-            "modalities": {"imaging": study.config.modalities["imaging"]},
-            "training": study.config.training.model_copy(update={"epochs": 14, "seed": seed, "modality_dropout": 0.0}),
-        }
-    )
-    own = Study(config, study.evidence, replace(study.prepared, modalities=only, data=alone))
-    fit = _images_alone(own, config, seed, Split(tuple(rows[0]), tuple(rows[1]), parts.test))
-    encoder = fit.network.encoder("imaging").eval()
-    data.tokens["imaging"], data.widths["imaging"] = _tokens_of(encoder, study, samples), encoder.width
-
-
-def _images_alone(study: Study, config: ModelConfig, seed: int, parts: Split) -> Fit:
-    from clinical_mm.training.run import _accelerator
-
-    torch.manual_seed(seed)
-    network = build_network(config, study.prepared.modalities, study.prepared.diagnoses)
-    accelerator = _accelerator(config, "cpu")
-    fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, accelerator)
-    with tempfile.TemporaryDirectory() as folder:
-        fit.run(Path(folder) / "checkpoint", _Silent(), silent(), lambda: False)  # type: ignore[arg-type]
-    return fit
+    data, alone = study.prepared.data, study.only("imaging")
+    alone.config = _changed(alone.config, epochs=EPOCHS_OF_IMAGES)
+    encoder = trained(alone, alone.config, 0, alone.with_something(parts)).network.encoder("imaging").eval()
+    data.tokens["imaging"], data.widths["imaging"] = _tokens_of(encoder, study, data.samples), encoder.width
 
 
 def _tokens_of(encoder: Any, study: Study, samples: Sequence[Any]) -> list[Any]:
@@ -131,20 +154,6 @@ def _tokens_of(encoder: Any, study: Study, samples: Sequence[Any]) -> list[Any]:
             kept = int(np.nonzero(mask)[0].max()) + 1
             found[row] = (states[:kept].astype(np.float16), mask[:kept])
     return found
-
-
-def _align(network: MultimodalNetwork, prepared: Prepared, parts: Split, config: ModelConfig, folder: Path) -> None:
-    """On every case outside the test part, as if those without a drawn label had none."""
-    everyone = tuple(i for i in range(len(prepared.cases)) if i not in set(parts.test) | set(parts.validation))
-    align(
-        network,
-        replace(prepared, parts=replace(parts, train=everyone)),
-        config,
-        torch.device("cpu"),
-        folder / "alignment",
-        silent(),
-        lambda: False,
-    )
 
 
 def scores(fit: Fit, rows: Sequence[int], subset: Sequence[str]) -> np.ndarray:
