@@ -6,6 +6,7 @@
     models/model.safetensors every weight, those of frozen encoders too
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
+    docs/report.json, .html  how it did on the test part, where there was one
     docs/split.json          ids of the cases that taught, chose and judged, and of those of the snapshot left out
     docs/places.safetensors  where those that were used lie in the space of similar cases
 
@@ -30,12 +31,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clinical_mm.bundle_layout import CARD, MODEL, PLACES, SPLIT, WEIGHTS, read_json, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import (
+    CARD,
+    MODEL,
+    PLACES,
+    REPORT,
+    REPORT_PAGE,
+    SPLIT,
+    WEIGHTS,
+    read_json,
+    refuse_pickles,
+    weights_sha256,
+)
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
+from clinical_mm.evaluation.page import report_html
+from clinical_mm.evaluation.report import Report
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork, build_network
@@ -76,6 +90,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     modalities: Mapping[str, Modality],
     calibration: Calibration,
     card: dict[str, Any],
+    report: Report | None,
     split: Mapping[str, Sequence[str]],
     places: Places,
 ) -> None:
@@ -102,6 +117,9 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / "configs/inference.json", _INFERENCE)
     _write_json(fresh / CARD, card)
     _write_json(fresh / SPLIT, split)
+    if report is not None:
+        _write_json(fresh / REPORT, report.to_json())
+        (fresh / REPORT_PAGE).write_text(report_html(report, card, catalogue), encoding="utf-8")
     places.save(fresh / PLACES)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)

@@ -6,7 +6,7 @@ Shapes: B cases, K diagnoses, M modalities.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,16 @@ class Predictor:
 
     def logits(self, cases: Sequence[Case]) -> np.ndarray:
         """Uncalibrated ``logits[B, K]``."""
-        return self._forward([self.read(case) for case in cases])[0]
+        return self.logits_of([self.read(case) for case in cases])
+
+    def logits_of(
+        self, samples: Sequence[Mapping[str, Sample | None]], only: Collection[str] | None = None
+    ) -> np.ndarray:
+        """Uncalibrated ``logits[B, K]`` of what ``read`` gave; ``only``: these modalities alone are let in.
+
+        A case that has none of them is answered as it is.
+        """
+        return self._forward([_kept(sample, only) for sample in samples])[0]
 
     def similar(self, case: Case, limit: int = 5) -> list[tuple[str, float]]:
         """Names of the cases of this model's training that lie closest to a case, with cosine similarity, -1 to 1.
@@ -168,3 +177,9 @@ class Predictor:
         known = {v.name for v in self.bundle.catalogue.vitals}
         unknown = sorted(set(case.vitals) - known)
         return [*found, *(Caution("vital-not-used", f"this model does not know {name}") for name in unknown)]
+
+
+def _kept(sample: Mapping[str, Sample | None], only: Collection[str] | None) -> Mapping[str, Sample | None]:
+    if only is None or all(sample[name] is None for name in only):
+        return sample
+    return {name: part if name in only else None for name, part in sample.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from api.cli.context import operator, project_option, services
@@ -45,15 +47,18 @@ def explain(case_id: str, target: str | None, method: str, project: str) -> None
 @click.command()
 @click.argument("model_id", metavar="MODEL_ID")
 @click.option("--cases", "query", default=None, help="Only labelled cases that match this search.")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as a page too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @project_option
-def evaluate(model_id: str, query: str | None, as_json: bool, project: str) -> None:
+def evaluate(model_id: str, query: str | None, page: Path | None, as_json: bool, project: str) -> None:
     """Score a model on the stored labelled cases. Cases it was trained on are left out.
 
     \b
     Example:
       clinical-mm evaluate model_0dj3... --cases 2026-03
+      clinical-mm evaluate model_0dj3... --html report.html
     """
+    from clinical_mm.evaluation.page import report_html
     from clinical_mm.evaluation.report import evaluate as score
 
     with services() as built:
@@ -61,6 +66,8 @@ def evaluate(model_id: str, query: str | None, as_json: bool, project: str) -> N
         model = built.models.get(caller, model_id)
         unseen = built.training.unseen_cases(caller, model_id, {"q": query} if query else {})
         report = score(built.models.predictor(model.id), unseen)
+    if page is not None:
+        page.write_text(report_html(report, model.card, built.ground.catalogue), encoding="utf-8")
     if as_json:
         print_json(report.to_json())
     else:

@@ -7,7 +7,7 @@ from flask_openapi import APIBlueprint, Tag
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.ground.wire import SECURITY, Answer, answer
-from api.models.schemas import ModelList, ModelOut, ModelPath
+from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath
 from api.models.service import Models
 
 TAG = Tag(name="models", description="Trained models and which one serves.")
@@ -28,6 +28,12 @@ def blueprint(models: Models) -> APIBlueprint:
     def get_model(path: ModelPath) -> Answer:
         """One model: its card, its data snapshot, its evaluation."""
         return answer(models.get(caller(), path.id))
+
+    @api.get("/models/<id>/report", responses={200: EvaluationReport})
+    @needs(Role.VIEWER)
+    def get_report(path: ModelPath) -> Answer:
+        """How the model did on its test part: by diagnosis, modalities and groups, calibration, confounders."""
+        return answer(EvaluationReport(model=path.id, report=models.report(caller(), path.id)))
 
     @api.post("/models/<id>/promote", responses={200: ModelOut})
     @needs(Role.ADMIN)

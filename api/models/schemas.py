@@ -30,6 +30,13 @@ class ModelList(BaseModel):
     items: list[ModelOut]
 
 
+class EvaluationReport(BaseModel):
+    """The evaluation of a model on the cases that neither taught nor chose it."""
+
+    model: str
+    report: dict[str, Any]
+
+
 class ModelPath(BaseModel):
     """Which model."""
 

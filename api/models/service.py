@@ -23,7 +23,7 @@ from api.ground.ids import new_id
 from api.models.schemas import ModelOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
-from clinical_mm.bundle_layout import refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import REPORT, REPORT_PAGE, read_json, refuse_pickles, weights_sha256
 from clinical_mm.errors import InvalidBundle
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,14 @@ class Models:
             self._promotion(session, caller, before, newest.model_id, "rollback")
             return self._out(self._row(session, caller.project_id, before), before)
 
+    def report(self, caller: Caller, model_id: str) -> dict[str, Any]:
+        """The whole evaluation of a model on its test part; raises NotFound, where it had none too."""
+        return read_json(self._report_file(caller, model_id, REPORT))
+
+    def report_page(self, caller: Caller, model_id: str) -> str:
+        """The same as one HTML document with pictures; raises NotFound."""
+        return self._report_file(caller, model_id, REPORT_PAGE).read_text(encoding="utf-8")
+
     def bundle_folder(self, model_id: str) -> Path:
         """Where a model's bundle lies."""
         return self._ground.settings.models_folder / model_id
@@ -167,6 +175,13 @@ class Models:
         """Whether a model is kept in memory."""
         with self._lock:
             return model_id in self._loaded
+
+    def _report_file(self, caller: Caller, model_id: str, part: Path) -> Path:
+        self.get(caller, model_id)
+        path = self.bundle_folder(model_id) / part
+        if not path.exists():
+            raise NotFound(f"model {model_id} has no report: no case was left to judge it on")
+        return path
 
     def _promotion(self, session: Session, caller: Caller, model_id: str, previous: str | None, kind: str) -> None:
         session.add(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, Response, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.services import Services
+
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+"""The report is one file with its styles inside; it may run, load and send nothing."""
 
 
 def add(pages: Blueprint, services: Services) -> None:
@@ -23,6 +29,13 @@ def add(pages: Blueprint, services: Services) -> None:
     def card(model_id: str) -> str:
         names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
         return render_template("model.html", model=services.models.get(caller(), model_id), names=names)
+
+    @pages.get("/models/<model_id>/report", endpoint="report")
+    @needs(Role.VIEWER)
+    def report(model_id: str) -> AnyResponse:
+        page = Response(services.models.report_page(caller(), model_id), mimetype="text/html")
+        page.headers["Content-Security-Policy"] = REPORT_POLICY
+        return page
 
     @pages.post("/models/<model_id>/promote")
     @needs(Role.ADMIN)

@@ -26,6 +26,7 @@ SECTIONS = {
     "pages.training": "training",
     "pages.models": "models",
     "pages.model": "models",
+    "pages.report": "models",
 }
 """Which entry of the navigation a page belongs to."""
 HEADERS = {
@@ -67,7 +68,8 @@ def _check_csrf(sessions: Sessions) -> None:
 
 
 def _finish(sessions: Sessions, response: Response) -> Response:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     if request.endpoint == "pages.static":
         return response
     if "Cache-Control" not in response.headers:

@@ -1,16 +1,61 @@
 """Metrics as a reader of a paper expects them, each with a bootstrap interval clustered by patient.
 
-Shapes: N cases, K diagnoses.
+Shapes: R bootstrap samples, N cases, K diagnoses.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+from clinical_mm.evaluation import weighted
+
+Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``metric(targets, scores)`` is its value, NaN where it is not defined (one class alone, say).
+
+    ``over`` gives ``float[R]`` for ``weights[R, N]``: all samples of a bootstrap at once.
+    """
+
+    over: Weighted
+
+    def __call__(self, targets: np.ndarray, scores: np.ndarray) -> float:
+        """The value over the cases as they are."""
+        return float(self.over(targets, scores, np.ones((1, len(targets))))[0])
+
+
+auroc = Metric(weighted.auroc)
+average_precision = Metric(weighted.average_precision)
+brier = Metric(weighted.brier)
+expected_calibration_error = Metric(weighted.calibration_error)
+f1 = Metric(weighted.f1)
+sensitivity = Metric(weighted.sensitivity)
+specificity = Metric(weighted.specificity)
+
+
+def sensitivity_at_specificity(specificity: float) -> Metric:
+    """The sensitivity that is left where at most ``1 - specificity`` of the others raise an alarm."""
+    return Metric(partial(weighted.sensitivity_at, specificity))
+
+
+def macro(metric: Metric) -> Metric:
+    """The mean over the diagnoses where it is defined, of ``targets[N, K]`` and ``scores[N, K]``."""
+
+    def mean(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        each = [metric.over(targets[:, k], scores[:, k], weights) for k in range(targets.shape[1])]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as it should be
+            return np.asarray(np.nanmean(np.stack(each), axis=0))
+
+    return Metric(mean)
 
 
 @dataclass(frozen=True)
@@ -20,6 +65,15 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, value: float, drawn: np.ndarray) -> Estimate:
+        """The 2.5 and 97.5 percentiles of ``drawn[R]``; no interval where half of them are not defined."""
+        defined = drawn[~np.isnan(drawn)]
+        if np.isnan(value) or defined.size == 0 or defined.size < len(drawn) // 2:
+            return cls(value, float("nan"), float("nan"))
+        low, high = np.percentile(defined, [2.5, 97.5])
+        return cls(value, float(low), float(high))
 
     def __str__(self) -> str:
         if np.isnan(self.value):
@@ -32,75 +86,46 @@ class Estimate:
         return {key: None if np.isnan(part) else round(float(part), 4) for key, part in parts.items()}
 
 
-def auroc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve of ``targets[N]`` in 0/1 and ``scores[N]``; NaN where one class is missing."""
-    from scipy.stats import rankdata
+class Bootstrap:
+    """Samples of whole patients, the same for every metric that is asked, so that differences are paired."""
 
-    positives = targets.astype(bool)
-    count, others = int(positives.sum()), int((~positives).sum())
-    if count == 0 or others == 0:
-        return float("nan")
-    ranks = rankdata(scores)  # Mann-Whitney U with ties shared: equals the trapezoidal area
-    return float((ranks[positives].sum() - count * (count + 1) / 2) / (count * others))
+    def __init__(self, patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0) -> None:
+        names, inverse = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+        drawn = np.full((resamples, len(names)), np.nan)  # one patient alone: nothing to resample
+        if len(names) > 1:
+            shares = np.full(len(names), 1 / len(names))
+            drawn = np.random.default_rng(seed).multinomial(len(names), shares, resamples).astype(float)
+        self.weights_RN = drawn[:, inverse]
 
+    def estimate(
+        self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray | None = None
+    ) -> Estimate:
+        """A metric and its interval, over all cases or over those of ``bool[N]`` rows."""
+        chosen = np.ones(len(targets), bool) if rows is None else rows
+        value = metric(targets[chosen], scores[chosen])
+        return Estimate.of(value, self._drawn(metric, targets, scores, chosen))
 
-def average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the precision-recall curve (scikit-learn's step-wise definition)."""
-    from sklearn.metrics import average_precision_score
+    def difference(self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> Estimate:
+        """A metric over the cases of ``bool[N]`` rows minus the same over the others."""
+        value = metric(targets[rows], scores[rows]) - metric(targets[~rows], scores[~rows])
+        inside, outside = (self._drawn(metric, targets, scores, part) for part in (rows, ~rows))
+        return Estimate.of(value, inside - outside)
 
-    return float(average_precision_score(targets, scores)) if targets.any() else float("nan")
-
-
-def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared error of the probabilities."""
-    return float(np.mean((probabilities - targets) ** 2)) if len(targets) else float("nan")
-
-
-def macro(metric: Metric) -> Metric:
-    """The mean over the diagnoses where it is defined, of ``targets[N, K]`` and ``probabilities[N, K]``."""
-
-    def mean(targets: np.ndarray, probabilities: np.ndarray) -> float:
-        each = [metric(targets[:, k], probabilities[:, k]) for k in range(targets.shape[1])]
-        defined = [value for value in each if not np.isnan(value)]
-        return float(np.mean(defined)) if defined else float("nan")
-
-    return mean
-
-
-def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
-    """|observed share - mean probability| in bins of equal width, weighted by their counts (Naeini et al., 2015)."""
-    observed, claimed = targets.ravel(), probabilities.ravel()
-    if observed.size == 0:
-        return float("nan")
-    place = np.minimum((claimed * bins).astype(int), bins - 1)
-    gaps = [
-        abs(observed[place == b].mean() - claimed[place == b].mean()) * (place == b).mean() for b in np.unique(place)
-    ]
-    return float(np.sum(gaps))
+    def _drawn(self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        weights_RN = self.weights_RN[:, rows]
+        if np.isnan(weights_RN).any():
+            return np.full(len(weights_RN), np.nan)
+        return metric.over(targets[rows], scores[rows], weights_RN)
 
 
 def with_interval(
     metric: Metric,
     targets: np.ndarray,
-    probabilities: np.ndarray,
+    scores: np.ndarray,
     patients: Sequence[str],
     *,
-    resamples: int = 500,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
     """A metric and the 2.5 and 97.5 percentiles over bootstrap samples of whole patients."""
-    value = metric(targets, probabilities)
-    names, inverse = np.unique(np.asarray(patients), return_inverse=True)
-    if np.isnan(value) or len(names) < 2:
-        return Estimate(value, float("nan"), float("nan"))
-    rows_of = [np.nonzero(inverse == i)[0] for i in range(len(names))]
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples):
-        rows = np.concatenate([rows_of[i] for i in rng.integers(len(names), size=len(names))])
-        drawn.append(metric(targets[rows], probabilities[rows]))
-    defined = np.array(drawn)[~np.isnan(drawn)]
-    if defined.size < resamples // 2:
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return Bootstrap(patients, resamples, seed).estimate(metric, targets, scores)

@@ -1,8 +1,8 @@
-"""The evaluation report of one model on one set of cases: for people as text, for programs as JSON."""
+"""The evaluation report of one model on one set of cases: for people as text and as a page, for programs as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,88 +10,73 @@ import numpy as np
 
 from clinical_mm.case import Case
 from clinical_mm.errors import NotEnoughData
-from clinical_mm.evaluation.calibration import Calibration, targets_of
-from clinical_mm.evaluation.metrics import (
-    Estimate,
-    auroc,
-    average_precision,
-    brier,
-    expected_calibration_error,
-    macro,
-    with_interval,
-)
+from clinical_mm.evaluation.abstention import RiskCoverage, risk_coverage
+from clinical_mm.evaluation.calibration import targets_of
+from clinical_mm.evaluation.confounders import Confounder, confounders
+from clinical_mm.evaluation.judged import Judged
+from clinical_mm.evaluation.metrics import Estimate
+from clinical_mm.evaluation.reliability import Reliability, reliability
+from clinical_mm.evaluation.slices import GroupReport, SubsetReport, by_group, by_subset
+from clinical_mm.evaluation.summary import Summary, summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from clinical_mm.predictor import Predictor
 
-
-@dataclass(frozen=True)
-class DiagnosisReport:
-    """How well one diagnosis is told from the others."""
-
-    code: str
-    positives: int
-    auroc: Estimate
-    auprc: Estimate
-    sensitivity: float
-    specificity: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "positives": self.positives,
-            "auroc": self.auroc.to_json(),
-            "auprc": self.auprc.to_json(),
-            "sensitivity": _rounded(self.sensitivity),
-            "specificity": _rounded(self.specificity),
-        }
+SETS = "{:<26}{:>5}  {:<22}{:<22}{:<22}{:<22}{:<22}"
+PARTS = "{:<40}{:>5}  {:<22}{}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Metrics over ``cases`` cases of ``patients`` patients."""
+    """Everything that is told of a model.
 
-    cases: int
-    patients: int
-    macro_auroc: Estimate
-    macro_auprc: Estimate
-    brier: Estimate
-    calibration_error: float
-    coverage: float
-    set_size: float
-    diagnoses: tuple[DiagnosisReport, ...]
+    Attributes:
+        subsets: by the modalities let in; groups: by who the patients are and how their images were made.
+        confounders: what circumstances tell by themselves.
+    """
+
+    summary: Summary
+    reliability: Reliability
+    risk_coverage: RiskCoverage
+    subsets: tuple[SubsetReport, ...]
+    groups: tuple[GroupReport, ...]
+    confounders: tuple[Confounder, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the registry and the card."""
+        """All of it as plain data."""
         return {
-            "cases": self.cases,
-            "patients": self.patients,
-            "macro_auroc": self.macro_auroc.to_json(),
-            "macro_auprc": self.macro_auprc.to_json(),
-            "brier": self.brier.to_json(),
-            "expected_calibration_error": _rounded(self.calibration_error),
-            "prediction_set_coverage": _rounded(self.coverage),
-            "prediction_set_size": _rounded(self.set_size),
-            "diagnoses": {d.code: d.to_json() for d in self.diagnoses},
+            **self.summary.to_json(),
+            "prediction_set": {"promised": self.summary.promised, "coverage": self.summary.coverage.to_json()},
+            "calibration": self.reliability.to_json(),
+            "risk_coverage": self.risk_coverage.to_json(),
+            "subsets": [s.to_json() for s in self.subsets],
+            "groups": [g.to_json() for g in self.groups],
+            "confounders": [c.to_json() for c in self.confounders],
         }
 
     def to_text(self) -> str:
-        """A table for a terminal."""
-        head = [
-            f"{self.cases} cases of {self.patients} patients",
-            f"macro AUROC {self.macro_auroc}, macro AUPRC {self.macro_auprc}, Brier {self.brier}",
-            f"calibration error {self.calibration_error:.3f}",
-            f"prediction sets: coverage {self.coverage:.2f}, mean size {self.set_size:.1f}",
+        """Tables for a terminal."""
+        all_ = self.summary
+        lines = [
+            f"{all_.cases} cases of {all_.patients} patients; intervals: 95 %, bootstrap by patient",
+            f"macro AUROC {all_.macro_auroc}, macro AUPRC {all_.macro_auprc}, Brier {all_.brier}",
+            f"calibration error {all_.calibration_error} (without calibration {self.reliability.uncalibrated:.3f})",
+            f"prediction sets: coverage {all_.coverage}, promised {all_.promised:.2f}, mean size {all_.set_size:.1f}",
             "",
-            f"{'diagnosis':<26}{'n':>5}  {'AUROC':<22}{'AUPRC':<22}{'sens':>6}{'spec':>6}",
+            SETS.format("diagnosis", "n", "AUROC", "AUPRC", "sens. at 90 % spec.", "F1", "set coverage"),
         ]
-        rows = [
-            f"{d.code:<26}{d.positives:>5}  {d.auroc!s:<22}{d.auprc!s:<22}{d.sensitivity:>6.2f}{d.specificity:>6.2f}"
-            for d in self.diagnoses
+        for d in all_.diagnoses:
+            told = (d.auroc, d.auprc, d.sensitivity_at_90_specificity, d.f1, d.coverage)
+            lines.append(SETS.format(d.code, d.positives, *map(str, told)))
+        lines += ["", PARTS.format("macro AUROC of", "n", "", "")]
+        lines += [PARTS.format(" + ".join(s.modalities), s.cases, str(s.macro_auroc), "") for s in self.subsets]
+        lines += [
+            PARTS.format(f"{g.by}: {g.group}", g.cases, str(g.macro_auroc), f"gap {signed(g.gap)}") for g in self.groups
         ]
-        return "\n".join([*head, *rows])
+        lines += [
+            PARTS.format(f"confounder alone: {c.name}", c.cases, str(c.macro_auroc), "") for c in self.confounders
+        ]
+        return "\n".join(line.rstrip() for line in lines)
 
 
 def evaluate(predictor: Predictor, cases: Iterable[Case]) -> Report:
@@ -103,52 +88,34 @@ def evaluate(predictor: Predictor, cases: Iterable[Case]) -> Report:
     labelled = [case for case in cases if case.diagnoses is not None]
     if not labelled:
         raise NotEnoughData("no labelled case to evaluate on")
-    logits = predictor.logits(labelled)
-    targets = targets_of([case.diagnoses or () for case in labelled], predictor.diagnoses)
-    return report_of(logits, targets, [c.patient.id for c in labelled], predictor.diagnoses, predictor.calibration)
+    samples = [predictor.read(case) for case in labelled]
+    return report_of(
+        Judged(
+            cases=labelled,
+            diagnoses=predictor.diagnoses,
+            modalities=tuple(predictor.modalities),
+            targets=targets_of([case.diagnoses or () for case in labelled], predictor.diagnoses),
+            present=np.array([[s[name] is not None for name in predictor.modalities] for s in samples], bool),
+            calibration=predictor.calibration,
+            logits_with=lambda subset: predictor.logits_of(samples, subset),
+        )
+    )
 
 
-def report_of(
-    logits: np.ndarray, targets: np.ndarray, patients: Sequence[str], diagnoses: Sequence[str], calibration: Calibration
-) -> Report:
-    """The report from ``logits[N, K]`` and 0/1 ``targets[N, K]``."""
-    p = calibration.probabilities(logits)
-    sets = [calibration.prediction_set(row) for row in p]
-    held = [k in chosen for row, chosen in zip(targets, sets, strict=True) for k in np.nonzero(row)[0]]
+def report_of(judged: Judged, chose: Judged | None = None, taught: Judged | None = None) -> Report:
+    """The report on at least one case; the parts that the model was calibrated on and learned from, if at hand."""
     return Report(
-        cases=len(p),
-        patients=len(set(patients)),
-        macro_auroc=with_interval(macro(auroc), targets, p, patients),
-        macro_auprc=with_interval(macro(average_precision), targets, p, patients, resamples=200),
-        brier=with_interval(brier, targets, p, patients),
-        calibration_error=expected_calibration_error(targets, p),
-        coverage=float(np.mean(held)) if held else float("nan"),
-        set_size=float(np.mean([len(s) for s in sets])) if sets else float("nan"),
-        diagnoses=tuple(
-            _diagnosis(code, targets[:, k], p[:, k], _decided(p, k, calibration.kind), patients)
-            for k, code in enumerate(diagnoses)
-        ),
+        summary=summary_of(judged),
+        reliability=reliability(judged, chose),
+        risk_coverage=risk_coverage(judged),
+        subsets=tuple(by_subset(judged)),
+        groups=tuple(by_group(judged)),
+        confounders=tuple(confounders(judged, taught)),
     )
 
 
-def _diagnosis(
-    code: str, targets: np.ndarray, p: np.ndarray, decided: np.ndarray, patients: Sequence[str]
-) -> DiagnosisReport:
-    positive = targets.astype(bool)
-    return DiagnosisReport(
-        code=code,
-        positives=int(positive.sum()),
-        auroc=with_interval(auroc, targets, p, patients),
-        auprc=with_interval(average_precision, targets, p, patients, resamples=200),
-        sensitivity=float(decided[positive].mean()) if positive.any() else float("nan"),
-        specificity=float((~decided[~positive]).mean()) if (~positive).any() else float("nan"),
-    )
-
-
-def _decided(p: np.ndarray, k: int, kind: str) -> np.ndarray:
-    """Exclusive: the most probable one; co-occurring: at least one half."""
-    return np.asarray(p.argmax(1) == k if kind == "exclusive" else p[:, k] >= 0.5)
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def signed(estimate: Estimate) -> str:
+    """A difference with its interval; ``n/a`` where it is not defined."""
+    if np.isnan(estimate.value):
+        return "n/a"
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f} to {estimate.high:+.3f}]"

@@ -56,6 +56,11 @@ def read_dicom(data: bytes, *, max_pixels: int = MAX_SAMPLES) -> Picture:
         )
 
 
+def read_header(data: bytes) -> Dataset:
+    """The elements of a DICOM file, pixels undecoded; raises UnreadableFile."""
+    return _data_set(data)[0]
+
+
 def _data_set(data: bytes) -> tuple[Dataset, str]:
     with reading("the DICOM header"):
         part = find_data_set(data)

@@ -8,7 +8,7 @@ Shapes: B cases, K diagnoses, M modalities.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +88,17 @@ class Fit:
         self._take_back_weights()
         return position
 
-    def logits(self, rows: Sequence[int]) -> np.ndarray:
-        """``logits[N, K]`` of these cases."""
+    def logits(self, rows: Sequence[int], only: Collection[str] | None = None) -> np.ndarray:
+        """``logits[N, K]`` of these cases; ``only``: these modalities alone are let in, if a case has any of them."""
         self.network.eval()
+        allowed_M = torch.tensor([only is None or name in only for name in self.network.names], device=self.device)
         found = [np.zeros((0, self.data.targets.shape[1]), np.float32)]
         with torch.no_grad():
             for start in range(0, len(rows), EVALUATION_BATCH):
                 feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
-                output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
+                kept_BM = feed.present_BM & allowed_M
+                present_BM = torch.where(kept_BM.any(1, keepdim=True), kept_BM, feed.present_BM)
+                output: Output = self.model(feed.batches, present_BM, feed.cached)
                 found.append(output.logits_BK.float().cpu().numpy())
         return np.concatenate(found)
 

@@ -19,7 +19,9 @@ from clinical_mm.config import ModelConfig
 from clinical_mm.device import choose_device
 from clinical_mm.errors import NotEnoughData
 from clinical_mm.evaluation.calibration import Calibration, fit_calibration
-from clinical_mm.evaluation.report import report_of
+from clinical_mm.evaluation.judged import Judged
+from clinical_mm.evaluation.report import Report, report_of
+from clinical_mm.evaluation.summary import summary_of
 from clinical_mm.importing.folder import folder_sha256, read_folder
 from clinical_mm.importing.outcome import Refused
 from clinical_mm.network import MultimodalNetwork, build_network
@@ -123,7 +125,8 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
         fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    metrics = _evaluate(fit, prepared, calibration) | _lasted(position)
+    metrics, report = _evaluate(fit, prepared, calibration)
+    metrics |= _lasted(position)
     if aligning is not None:
         metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
     used = [prepared.cases[i] for i in prepared.used]
@@ -138,6 +141,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
         modalities=prepared.modalities,
         calibration=calibration,
         card=card,
+        report=report,
         split=prepared.split_names(everything),
         places=Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
     )
@@ -164,13 +168,27 @@ def _network(request: _Request, prepared: Prepared) -> tuple[MultimodalNetwork, 
     return network, account
 
 
-def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> dict[str, Any]:
-    reports: dict[str, Any] = {}
-    for name, rows in (("validation", prepared.parts.validation), ("test", prepared.parts.test)):
-        patients = [prepared.cases[i].patient.id for i in rows]
-        report = report_of(fit.logits(rows), fit.data.targets[list(rows)], patients, prepared.diagnoses, calibration)
-        reports[name] = report.to_json() if rows else None
-    return reports
+def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> tuple[dict[str, Any], Report | None]:
+    """The chief metrics of both parts, and the whole report of the test part, where there is one."""
+    parts = prepared.parts
+    taught, chose, judges = (
+        judged(fit, prepared, calibration, rows) for rows in (parts.train, parts.validation, parts.test)
+    )
+    report = report_of(judges, chose, taught) if judges.cases else None
+    return {"validation": summary_of(chose).to_json(), "test": report and report.summary.to_json()}, report
+
+
+def judged(fit: Fit, prepared: Prepared, calibration: Calibration, rows: Sequence[int]) -> Judged:
+    """What an evaluation of these cases looks at."""
+    return Judged(
+        cases=[prepared.cases[i] for i in rows],
+        diagnoses=prepared.diagnoses,
+        modalities=tuple(prepared.modalities),
+        targets=fit.data.targets[list(rows)],
+        present=fit.data.present[list(rows)],
+        calibration=calibration,
+        logits_with=lambda subset: fit.logits(rows, subset),
+    )
 
 
 def _read(snapshot: Path, catalogue: Catalogue) -> list[Case]:

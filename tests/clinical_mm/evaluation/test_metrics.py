@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    recall_score,
+    roc_auc_score,
+    roc_curve,
+)
 
-from clinical_mm.case import Case, Patient
-from clinical_mm.errors import NotEnoughData
-from clinical_mm.evaluation.metrics import auroc, brier, expected_calibration_error, macro, with_interval
-from clinical_mm.evaluation.report import evaluate
-from clinical_mm.phantom import draw
-from clinical_mm.predictor import Predictor
+from clinical_mm.evaluation import weighted
+from clinical_mm.evaluation.metrics import (
+    Bootstrap,
+    auroc,
+    brier,
+    expected_calibration_error,
+    macro,
+    sensitivity_at_specificity,
+    with_interval,
+)
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,15 +65,40 @@ def test_calibration_error_is_zero_for_honest_and_large_for_boastful_probabiliti
     assert brier(targets, targets) == 0
 
 
-def test_the_report_tells_each_diagnosis_with_its_interval(predictor: Predictor) -> None:
-    report = evaluate(predictor, [d.case for d in draw(60, seed=5)])
-    told = report.to_json()
-    assert told["cases"] == told["patients"] == 60
-    assert set(told["diagnoses"]) == set(predictor.diagnoses)
-    assert told["macro_auroc"]["low"] <= told["macro_auroc"]["value"] <= told["macro_auroc"]["high"]
-    assert all(code in report.to_text() for code in predictor.diagnoses)
+def test_weighted_metrics_are_scikit_learns_with_its_sample_weights() -> None:
+    targets, scores = drawn(150, 3)
+    weights = np.random.default_rng(1).integers(0, 4, (6, 150)).astype(float)
+    decided = (scores >= 0.5).astype(float)
+    theirs = (
+        (weighted.auroc, scores, roc_auc_score),
+        (weighted.average_precision, scores, average_precision_score),
+        (weighted.f1, decided, f1_score),
+        (weighted.sensitivity, decided, recall_score),
+        (weighted.brier, scores, brier_score_loss),
+    )
+    for ours, said, reference in theirs:
+        wanted = [reference(targets, said, sample_weight=row) for row in weights]
+        assert ours(targets, said, weights) == pytest.approx(wanted), reference.__name__
 
 
-def test_nothing_labelled_cannot_be_evaluated(predictor: Predictor) -> None:
-    with pytest.raises(NotEnoughData, match="no labelled case"):
-        evaluate(predictor, [Case(Patient("p"), note="Fever.")])
+def test_sensitivity_at_a_fixed_specificity_is_read_off_the_roc_curve() -> None:
+    targets, scores = drawn(300, 4)
+    false_alarms, found, _ = roc_curve(targets, scores, drop_intermediate=False)
+    assert sensitivity_at_specificity(0.9)(targets, scores) == pytest.approx(found[false_alarms <= 0.1].max())
+    assert sensitivity_at_specificity(1.0)(np.array([1.0, 0.0]), np.array([0.9, 0.1])) == 1.0
+
+
+def test_differences_between_groups_are_paired_and_hold_zero_where_there_is_none() -> None:
+    targets, scores = drawn(400, 5)
+    half = np.arange(400) % 2 == 0
+    alike = Bootstrap([str(i) for i in range(400)]).difference(auroc, targets, scores, half)
+    spoiled = np.where(half, 1 - scores, scores)
+    apart = Bootstrap([str(i) for i in range(400)]).difference(auroc, targets, spoiled, half)
+    assert alike.low < 0 < alike.high
+    assert apart.high < -0.3
+
+
+def test_one_patient_alone_has_no_interval() -> None:
+    estimate = with_interval(auroc, *drawn(20), ["p"] * 20)
+    assert not np.isnan(estimate.value)
+    assert np.isnan(estimate.low)
