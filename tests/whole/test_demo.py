@@ -39,6 +39,12 @@ def test_the_demo_prepares_cases_to_review_serves_them_and_reuses_them(tmp_path:
     clinical_mm("demo", "--cases", "60", "--no-serve", workspace=workspace)
     assert json.loads(clinical_mm("models", "list", "--json", workspace=workspace).stdout) == models
 
+    page = tmp_path / "report.html"
+    told = clinical_mm("evaluate", models[0]["id"], "--html", str(page), workspace=workspace).stdout
+    assert "macro AUROC of" in told
+    assert "imaging + text + vitals" in told
+    assert "<svg" in page.read_text(encoding="utf-8")
+
 
 def test_the_demo_refuses_a_workspace_with_real_cases(tmp_path: Path) -> None:
     folder = tmp_path / "plain"

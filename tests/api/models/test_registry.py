@@ -37,6 +37,22 @@ def test_a_model_brings_its_card_its_snapshot_and_its_evaluation(client: httpx.C
     assert told["diagnoses"]
 
 
+def test_a_model_s_whole_report_is_a_call_away(client: httpx.Client, model: str, client_as: ClientAs) -> None:
+    told = client_as("viewer").get(f"/models/{model}/report").json()
+    assert told["model"] == model
+    report = told["report"]
+    assert report["macro_auroc"] == client.get(f"/models/{model}").json()["metrics"]["test"]["macro_auroc"]
+    assert {s["modalities"][0] for s in report["subsets"] if len(s["modalities"]) == 1} == {"imaging", "text", "vitals"}
+    assert {"calibration", "risk_coverage", "groups", "confounders", "prediction_set"} <= set(report)
+
+
+def test_a_model_that_nobody_could_judge_says_so(client: httpx.Client, model: str, services: Any) -> None:
+    (services.models.bundle_folder(model) / "docs/report.json").unlink()
+    answer = client.get(f"/models/{model}/report")
+    assert answer.status_code == 404
+    assert "no case was left to judge it on" in answer.json()["detail"]
+
+
 def test_a_promotion_is_in_force_with_the_next_request_in_every_process(
     client: httpx.Client, services: Any, case: str, new_model: NewModel
 ) -> None:

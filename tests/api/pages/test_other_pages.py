@@ -78,3 +78,17 @@ def test_the_registry_shows_intervals_and_lets_an_admin_promote(
     expect(page.locator("tr.serving")).to_contain_text(first)
     page.get_by_role("link", name=first).click()
     expect(page.get_by_text("Not a medical device; not for use without review")).to_be_visible()
+
+
+def test_a_model_s_report_shows_its_pictures_and_runs_no_script(sign_in: Callable[[Role], Page], ward: Ward) -> None:
+    page = sign_in(Role.VIEWER)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.get_by_role("link", name="Models").click()
+    page.locator("tr.serving a").click()
+    page.get_by_role("link", name="The whole report").click()
+    expect(page.get_by_role("heading", name="With less evidence")).to_be_visible()
+    widths = page.locator("figure svg").evaluate_all("all => all.map(svg => svg.getBoundingClientRect().width)")
+    assert len(widths) >= 4
+    assert min(widths) > 100
+    assert faults == []
