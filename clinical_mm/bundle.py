@@ -2,8 +2,9 @@
 
     configs/metadata.json    what a MONAI bundle says of itself
     configs/inference.json   how MONAI's config parser loads it
-    configs/model.json       configuration, catalogue, diagnoses, what each modality learned, calibration
+    configs/model.json       configuration, catalogue, diagnoses, what each modality learned, calibration, cautions
     models/model.safetensors every weight, those of frozen encoders too
+    models/cautions.safetensors where the training part lies, to tell what is unlike it
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
     docs/split.json          ids of the cases that taught, chose and judged, and of those of the snapshot left out
@@ -30,9 +31,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clinical_mm.bundle_layout import CARD, MODEL, PLACES, SPLIT, WEIGHTS, read_json, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import (
+    CARD,
+    CAUTIONS,
+    MODEL,
+    PLACES,
+    SPLIT,
+    WEIGHTS,
+    read_json,
+    refuse_pickles,
+    weights_sha256,
+)
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.cautions import Checks
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
@@ -54,6 +66,7 @@ class Bundle:
     network: MultimodalNetwork
     calibration: Calibration
     card: dict[str, Any]
+    checks: Checks
 
     @cached_property
     def places(self) -> Places:
@@ -78,6 +91,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     card: dict[str, Any],
     split: Mapping[str, Sequence[str]],
     places: Places,
+    checks: Checks,
 ) -> None:
     """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
     fresh = folder.with_name(f"{folder.name}.new")
@@ -96,6 +110,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
         "diagnoses": list(diagnoses),
         "modalities": {name: modality.state() for name, modality in modalities.items()},
         "calibration": calibration.to_json(),
+        "cautions": checks.state(),
     }
     _write_json(fresh / MODEL, model)
     _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
@@ -103,6 +118,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     _write_json(fresh / CARD, card)
     _write_json(fresh / SPLIT, split)
     places.save(fresh / PLACES)
+    checks.save_vectors(fresh / CAUTIONS)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)
@@ -141,10 +157,12 @@ def load_bundle(folder: Path) -> Bundle:
         network = build_network(config, modalities, diagnoses)
         network.load_state_dict(load_file(folder / WEIGHTS))
         calibration = Calibration.from_json(model["calibration"])
+        checks = Checks(tuple(modalities), catalogue)
+        checks.load(model.get("cautions", {}), folder / CAUTIONS)
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:
         raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
     card = read_json(folder / CARD)
-    return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
+    return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card, checks)
 
 
 _INFERENCE = {
