@@ -14,10 +14,10 @@ from clinical_mm.cautions.base import Check, Seen
 from clinical_mm.vision.prepare import place
 
 LEVELS = 64
-FEWEST_BITS = 1.5
-"""Entropy of the brightness over 64 levels: blank 0, two-tone 1 at most; real films and slices 3 to 6 (of 6)."""
+FEWEST_BITS = 1.8
+"""Entropy of the brightness over 64 levels: blank 0, two-tone 1 and its edges; films and slices 3.5 to 6."""
 FEWEST_LIKENESS = 0.3
-"""Correlation of neighbouring pixels: 0 for noise, above 0.7 for what a body throws on a detector."""
+"""Correlation of neighbouring pixels: 0 for noise, above 0.6 for films, however small they are made."""
 
 
 class BlankImage(Check):
