@@ -17,6 +17,7 @@ from clinical_mm.errors import ClinicalMMError
 from clinical_mm.pictures import read_picture
 from clinical_mm.pictures.windows import apply_window, percentile_window
 
+CATALOGUE = Catalogue.load()
 Fault = Callable[[Case, np.random.Generator], Case | None]
 
 GERMAN = (
@@ -120,21 +121,21 @@ def hand(rng: np.random.Generator) -> np.ndarray:
     return shown + 12 + rng.normal(0, 3, shown.shape)
 
 
-def files(folder: Path, bare: bool = False) -> Fault | None:
-    """Real pictures in place of the films, ``bare`` of their header; None where there are none."""
-    found = [data for path in sorted(folder.glob("*")) if (data := _readable(path)) is not None]
+def files(folder: Path, bare: bool = False, modality: str | None = None) -> Fault | None:
+    """Real pictures (of a DICOM modality) in place of the films, ``bare`` of their header; None without any."""
+    found = [data for path in sorted(folder.glob("*")) if (data := _readable(path, modality)) is not None]
     ready = [_bare(data) for data in found] if bare else found
     if not ready:
         return None
     return lambda case, rng: replace(case, images=(ImageFile("other", ready[int(rng.integers(len(ready)))]),))
 
 
-def _readable(path: Path) -> bytes | None:
+def _readable(path: Path, modality: str | None) -> bytes | None:
     try:
-        read_picture(data := path.read_bytes())
+        told = read_picture(data := path.read_bytes()).attributes.get("modality")
     except ClinicalMMError:
         return None
-    return data
+    return data if modality in (None, told) else None
 
 
 def _bare(data: bytes) -> bytes:
@@ -167,7 +168,6 @@ def permuted(case: Case, rng: np.random.Generator) -> Case | None:
 
 
 def _with(case: Case, values: dict[str, float] | None) -> Case | None:
-    catalogue = Catalogue.load()
-    if values is None or not all(value in catalogue.vital(name).plausible for name, value in values.items()):
+    if values is None or not all(value in CATALOGUE.vital(name).plausible for name, value in values.items()):
         return None
     return replace(case, vitals={**case.vitals, **values})
