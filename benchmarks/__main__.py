@@ -27,6 +27,7 @@ BENCHMARKS = (
     "cxr_cases",
     "fusions",
     "label_efficiency",
+    "cautions",
 )
 
 

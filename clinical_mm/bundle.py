@@ -2,8 +2,9 @@
 
     configs/metadata.json    what a MONAI bundle says of itself
     configs/inference.json   how MONAI's config parser loads it
-    configs/model.json       configuration, catalogue, diagnoses, what each modality learned, calibration
+    configs/model.json       configuration, catalogue, diagnoses, what each modality learned, calibration, cautions
     models/model.safetensors every weight, those of frozen encoders too
+    models/cautions.safetensors where the training part lies, to tell what is unlike it
     assets/<modality>/       files besides weights, such as a tokenizer
     docs/README.md, card.json  the model card
     docs/report.json, .html  how it did on the test part, where there was one
@@ -33,6 +34,7 @@ from torch import Tensor
 
 from clinical_mm.bundle_layout import (
     CARD,
+    CAUTIONS,
     MODEL,
     PLACES,
     REPORT,
@@ -45,6 +47,7 @@ from clinical_mm.bundle_layout import (
 )
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.cautions import Checks
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
@@ -68,6 +71,7 @@ class Bundle:
     network: MultimodalNetwork
     calibration: Calibration
     card: dict[str, Any]
+    checks: Checks
 
     @cached_property
     def places(self) -> Places:
@@ -93,6 +97,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
     report: Report | None,
     split: Mapping[str, Sequence[str]],
     places: Places,
+    checks: Checks,
 ) -> None:
     """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
     fresh = folder.with_name(f"{folder.name}.new")
@@ -111,6 +116,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
         "diagnoses": list(diagnoses),
         "modalities": {name: modality.state() for name, modality in modalities.items()},
         "calibration": calibration.to_json(),
+        "cautions": checks.state(),
     }
     _write_json(fresh / MODEL, model)
     _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
@@ -121,6 +127,7 @@ def save_bundle(  # noqa: PLR0913 - the parts of a model, named
         _write_json(fresh / REPORT, report.to_json())
         (fresh / REPORT_PAGE).write_text(report_html(report, card, catalogue), encoding="utf-8")
     places.save(fresh / PLACES)
+    checks.save_vectors(fresh / CAUTIONS)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)
@@ -159,10 +166,12 @@ def load_bundle(folder: Path) -> Bundle:
         network = build_network(config, modalities, diagnoses)
         network.load_state_dict(load_file(folder / WEIGHTS))
         calibration = Calibration.from_json(model["calibration"])
+        checks = Checks(tuple(modalities), catalogue)
+        checks.load(model.get("cautions", {}), folder / CAUTIONS)
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:
         raise InvalidBundle(f"{folder}: not a usable bundle: {type(error).__name__}: {error}") from error
     card = read_json(folder / CARD)
-    return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card)
+    return Bundle(folder, config, catalogue, diagnoses, modalities, network.eval(), calibration, card, checks)
 
 
 _INFERENCE = {

@@ -13,6 +13,7 @@ WEIGHTS = Path("models/model.safetensors")
 MODEL = Path("configs/model.json")
 SPLIT = Path("docs/split.json")
 PLACES = Path("docs/places.safetensors")
+CAUTIONS = Path("models/cautions.safetensors")
 CARD = Path("docs/card.json")
 REPORT, REPORT_PAGE = Path("docs/report.json"), Path("docs/report.html")
 UNSAFE = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}

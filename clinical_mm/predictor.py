@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinical_mm.answers import Caution, DiagnosisProbability, Explanation, ModalityShare, Prediction
+from clinical_mm.answers import DiagnosisProbability, Explanation, ModalityShare, Prediction
 from clinical_mm.bundle import Bundle, load_bundle
 from clinical_mm.case import Case
+from clinical_mm.cautions import Seen, mean_states
 from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, UnknownCode
 from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
 
 BATCH = 32
-MISSING = {"imaging": "image", "text": "note", "vitals": "vitals"}
-"""What a reader calls a modality: the first half of the warning codes ``image-missing``, ``note-missing``, ..."""
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Predictor:
@@ -34,6 +34,19 @@ def load_model(folder: str | Path, device: str = "auto") -> Predictor:
         InvalidBundle: the folder is not one, or holds a pickle.
     """
     return Predictor(load_bundle(Path(folder)), device)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What one pass gives: ``logits_BK``, ``weights_BM`` and of each modality the cases' mean tokens."""
+
+    logits_BK: np.ndarray
+    weights_BM: np.ndarray
+    means: Mapping[str, Sequence[np.ndarray]]
+
+    def states(self, row: int, sample: Mapping[str, Sample | None]) -> dict[str, np.ndarray]:
+        """The mean tokens of one case, of the modalities that it has."""
+        return {name: mean[row] for name, mean in self.means.items() if sample[name] is not None}
 
 
 class Predictor:
@@ -71,11 +84,12 @@ class Predictor:
             UnreadableFile: a stored file does not decode.
         """
         samples = [self.read(case) for case in cases]
-        logits_BK, weights_BM = self._forward(samples)
-        p_BK = self.calibration.probabilities(logits_BK)
+        answers = self._forward(samples)
+        p_BK = self.calibration.probabilities(answers.logits_BK)
+        rows = zip(cases, samples, p_BK, answers.weights_BM, strict=True)
         return [
-            self._prediction(case, sample, p, weights)
-            for case, sample, p, weights in zip(cases, samples, p_BK, weights_BM, strict=True)
+            self._prediction(Seen(case, sample, answers.states(row, sample)), p, weights)
+            for row, (case, sample, p, weights) in enumerate(rows)
         ]
 
     def logits(self, cases: Sequence[Case]) -> np.ndarray:
@@ -89,7 +103,7 @@ class Predictor:
 
         A case that has none of them is answered as it is.
         """
-        return self._forward([_kept(sample, only) for sample in samples])[0]
+        return self._forward([_kept(sample, only) for sample in samples]).logits_BK
 
     def similar(self, case: Case, limit: int = 5) -> list[tuple[str, float]]:
         """Names of the cases of this model's training that lie closest to a case, with cosine similarity, -1 to 1.
@@ -131,20 +145,21 @@ class Predictor:
         batches, present_BM = collate(self.modalities, samples)
         return to_device(batches, self.device), present_BM.to(self.device)
 
-    def _forward(self, samples: Sequence[Mapping[str, Sample | None]]) -> tuple[np.ndarray, np.ndarray]:
+    def _forward(self, samples: Sequence[Mapping[str, Sample | None]]) -> _Answers:
         logits = [np.zeros((0, len(self.diagnoses)), np.float32)]
         weights = [np.zeros((0, len(self.modalities)), np.float32)]
+        means: dict[str, list[np.ndarray]] = {name: [] for name in self.modalities}
         for start in range(0, len(samples), BATCH):
             batches, present_BM = self.batch(samples[start : start + BATCH])
             with self.lock, torch.inference_mode():
                 output: Output = self.network(batches, present_BM)
+                for name, mean_BD in mean_states(output.tokens).items():
+                    means[name] += list(mean_BD)
             logits.append(output.logits_BK.float().cpu().numpy())
             weights.append(output.weights_BM.float().cpu().numpy())
-        return np.concatenate(logits), np.concatenate(weights)
+        return _Answers(np.concatenate(logits), np.concatenate(weights), means)
 
-    def _prediction(
-        self, case: Case, sample: Mapping[str, Sample | None], p_K: np.ndarray, weights_M: np.ndarray
-    ) -> Prediction:
+    def _prediction(self, seen: Seen, p_K: np.ndarray, weights_M: np.ndarray) -> Prediction:
         chosen = self.calibration.prediction_set(p_K)
         everything = self.calibration.kind == "exclusive" and len(chosen) == len(self.diagnoses) > 1
         order = np.argsort(-p_K, kind="stable")
@@ -156,27 +171,12 @@ class Predictor:
             coverage=self.calibration.coverage,
             prediction_set=tuple(self.diagnoses[k] for k in chosen),
             modalities=tuple(
-                ModalityShare(name, sample[name] is not None, float(w))
+                ModalityShare(name, seen.sample[name] is not None, float(w))
                 for name, w in zip(self.modalities, weights_M, strict=True)
             ),
-            warnings=tuple(self._warnings(case, sample)),
+            warnings=tuple(self.bundle.checks.cautions(seen)),
             abstained=everything,
         )
-
-    def _warnings(self, case: Case, sample: Mapping[str, Sample | None]) -> list[Caution]:
-        found = []
-        absent = [name for name, part in sample.items() if part is None]
-        rest = " and ".join(MISSING.get(n, n) for n, part in sample.items() if part is not None)
-        for name in absent:
-            what = MISSING.get(name, name)
-            found.append(Caution(f"{what}-missing", f"no {what}: the probability rests on {rest} alone"))
-        brought = {"imaging": bool(case.images), "text": case.note is not None, "vitals": bool(case.vitals)}
-        for name, there in brought.items():
-            if there and name not in self.modalities:
-                found.append(Caution(f"{MISSING[name]}-not-used", f"this model does not read {MISSING[name]}"))
-        known = {v.name for v in self.bundle.catalogue.vitals}
-        unknown = sorted(set(case.vitals) - known)
-        return [*found, *(Caution("vital-not-used", f"this model does not know {name}") for name in unknown)]
 
 
 def _kept(sample: Mapping[str, Sample | None], only: Collection[str] | None) -> Mapping[str, Sample | None]:

@@ -22,7 +22,7 @@ from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidConfig
 from clinical_mm.modalities.base import Batch, Encoder, Evidence, HeatMap, Modality, Sample, Tokens
-from clinical_mm.pictures import group, read_picture
+from clinical_mm.pictures import Volume, group, read_picture
 from clinical_mm.vision.augment import Augmentation
 from clinical_mm.vision.intensities import Intensities
 from clinical_mm.vision.networks import build_network, feature_map
@@ -191,12 +191,16 @@ class Imaging(Modality):
         self._restored = True
 
     def read(self, case: Case) -> Sample | None:
-        """``pixels``: float16[I, (D,) H, W] in 0..1; ``origin``: int64[I, P, 4] = file, frame, rows, columns."""
+        """``pixels``: float16[I, (D,) H, W] in 0..1; ``origin``: int64[I, P, 4] = file, frame, rows, columns.
+
+        ``kind``: str[I, 2] = body part and modality as the file tells them, "" where it does not.
+        """
         if not case.images:
             return None
         volumes = group([read_picture(image.read()) for image in case.images])[: self.options.max_images]
-        ready = [part for volume in volumes for part in self._prepare(volume)]
-        return {"pixels": np.stack([p for p, _ in ready]), "origin": np.stack([o for _, o in ready])}
+        ready = [(*part, _kind(volume)) for volume in volumes for part in self._prepare(volume)]
+        pixels, origin, kind = zip(*ready, strict=True)
+        return {"pixels": np.stack(pixels), "origin": np.stack(origin), "kind": np.array(kind, dtype=np.str_)}
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
         """Stack images, those that are absent as zeros.
@@ -268,6 +272,11 @@ def places(grid: Sequence[int]) -> Tensor:
     axes = torch.meshgrid(*[(torch.arange(side) + 0.5) / side for side in grid], indexing="ij")
     turns = [math.pi * times * axis for axis in axes for times in (1, 2)]
     return torch.stack([wave(turn) for turn in turns for wave in (torch.sin, torch.cos)])
+
+
+def _kind(volume: Volume) -> tuple[str, str]:
+    told = volume.picture.attributes
+    return str(told.get("body_part", "")), str(told.get("modality", ""))
 
 
 def _channels(features: nn.Module, options: ImagingOptions) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clinical_mm.cautions import mean_states
 from clinical_mm.config import TrainingConfig
 from clinical_mm.errors import Cancelled, InvalidConfig
 from clinical_mm.network import MultimodalNetwork, Output
@@ -112,6 +113,19 @@ class Fit:
                 output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
                 found.append(self.network.place(output, feed.present_BM).float().cpu().numpy())
         return np.concatenate(found)
+
+    def states(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        """``float32[N, D]`` by modality: mean tokens of those of the cases that have it."""
+        self.network.eval()
+        found: dict[str, list[np.ndarray]] = {name: [] for name in self.network.names}
+        with torch.no_grad():
+            for start in range(0, len(rows), EVALUATION_BATCH):
+                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
+                tokens = {**self.network.encode(feed.batches), **feed.cached}
+                there_BM = feed.present_BM.cpu().numpy()
+                for column, (name, mean_BD) in enumerate(mean_states({n: tokens[n] for n in found}).items()):
+                    found[name].append(mean_BD[there_BM[:, column]])
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def validation_loss(self, cancelled: Callable[[], bool]) -> float:
         """Mean loss of the validation part."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.cautions import Checks, Seen
 from clinical_mm.config import ModelConfig
 from clinical_mm.evaluation.calibration import targets_of
 from clinical_mm.modalities import modalities_of
@@ -47,6 +48,12 @@ class Prepared:
     def names(self) -> list[str]:
         """What each case is called in the bundle."""
         return [name_of(case) for case in self.cases]
+
+    def checks(self, catalogue: Catalogue) -> Checks:
+        """The checks of a prediction's evidence, with what they learn from the training part's cases."""
+        checks = Checks(tuple(self.modalities), catalogue)
+        checks.fit([Seen(self.cases[i], self.data.samples[i]) for i in self.parts.train])
+        return checks
 
     def split_names(self, everything: Sequence[Case]) -> dict[str, list[str]]:
         """Which cases were in which part, and which of the whole snapshot in none."""

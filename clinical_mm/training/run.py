@@ -109,6 +109,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
     _forget_another(request, snapshot_sha256)
     prepared = prepare(everything, config, catalogue, reporter, request.parts)
     parts, diagnoses, data = prepared.parts, prepared.diagnoses, prepared.data
+    checks = prepared.checks(catalogue)  # while the samples are there: those of frozen encoders are let go
 
     network, account = _network(request, prepared)
     accelerator = _accelerator(config, request.device)
@@ -129,6 +130,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
     metrics |= _lasted(position)
     if aligning is not None:
         metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
+    checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
     used = [prepared.cases[i] for i in prepared.used]
     card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | account
     reporter.step("saving", 0, 1)
@@ -144,6 +146,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
         report=report,
         split=prepared.split_names(everything),
         places=Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
+        checks=checks,
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)

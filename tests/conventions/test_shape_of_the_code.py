@@ -53,6 +53,17 @@ def test_every_command_is_in_the_readme_or_the_manual() -> None:
     assert [name for name in COMMANDS if not re.search(rf"clinical-mm {name}\b", text)] == []
 
 
+def test_every_warning_code_is_documented() -> None:
+    from clinical_mm.cautions.base import READERS_WORD
+
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "clinical_mm" / "cautions").glob("*.py"))
+    patterns = set(re.findall(r'Caution\(\s*f?"([^"]+)"', code))
+    codes = {re.sub(r"\{[^}]*\}", word, pattern) for pattern in patterns for word in READERS_WORD.values()}
+    text = (REPOSITORY / "docs" / "warnings.md").read_text(encoding="utf-8")
+    assert len(codes) > 12
+    assert sorted(found for found in codes if f"`{found}`" not in text) == []
+
+
 def test_every_core_error_has_a_row_in_the_error_table() -> None:
     from api.problems import CORE_STATUS
     from clinical_mm import errors
@@ -62,10 +73,11 @@ def test_every_core_error_has_a_row_in_the_error_table() -> None:
     assert without == []
 
 
-def test_each_modality_fusion_and_explainer_is_named_in_a_test() -> None:
+def test_each_modality_fusion_explainer_and_check_is_named_in_a_test() -> None:
+    from clinical_mm.cautions import CHECKS
     from clinical_mm.explaining import EXPLAINERS
     from clinical_mm.fusion import known_fusions
     from clinical_mm.modalities import MODALITIES
 
     tests = "\n".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "tests" / "clinical_mm").rglob("*.py"))
-    assert [name for name in (*MODALITIES, *known_fusions(), *EXPLAINERS) if name not in tests] == []
+    assert [name for name in (*MODALITIES, *known_fusions(), *EXPLAINERS, *CHECKS) if name not in tests] == []

@@ -125,6 +125,18 @@ def test_what_is_absent_is_said(clinician: Page, ward: Ward) -> None:
     expect(clinician.get_by_text("No vitals or labs in this case.")).to_be_visible()
 
 
+def test_a_warning_on_the_evidence_stands_above_the_probabilities(clinician: Page, ward: Ward) -> None:
+    case_id = ward.note_only("Patient mit Fieber und Husten seit drei Tagen, keine Atemnot.")
+    ward.services.predictions.create(ward.admin, case_id)
+    answer = open_case(clinician, ward, case_id).locator("section.diagnoses")
+    warning = answer.locator(".warning", has_text="the note reads as German; the model learned from English")
+    expect(warning).to_be_visible()
+    box, table = warning.bounding_box(), answer.locator("table").first.bounding_box()
+    assert box is not None
+    assert table is not None
+    assert box["y"] < table["y"]
+
+
 def test_an_override_with_its_reason_sets_the_label_and_stays_in_the_history(clinician: Page, ward: Ward) -> None:
     case_id = ward.explained_case()
     open_case(clinician, ward, case_id)

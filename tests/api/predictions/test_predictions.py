@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from clinical_mm.case import Case
 from tests.api.conftest import case_json
@@ -55,6 +58,17 @@ def test_what_a_case_lacks_is_told_and_has_no_weight(client: httpx.Client, model
     present = {m["name"]: (m["present"], m["weight"]) for m in made["modalities"]}
     assert present["imaging"] == (False, 0)
     assert present["text"] == (True, pytest.approx(1, abs=1e-4))
+
+
+def test_a_blank_image_and_a_note_in_another_language_are_told(client: httpx.Client, model: str) -> None:
+    blank, told = io.BytesIO(), case_json(note="Patient mit Fieber und Husten seit drei Tagen, keine Atemnot.")
+    Image.new("L", (64, 64), 128).save(blank, "PNG")
+    parts = [("case", (None, json.dumps(told), "application/json")), ("files", ("film.png", blank.getvalue()))]
+    case = client.post("/cases", files=parts).json()["id"]
+    warnings = {w["code"]: w["detail"] for w in client.post(f"/cases/{case}/predictions").json()["warnings"]}
+    assert set(warnings) == {"blank-image", "other-language"}
+    assert warnings["blank-image"].startswith("image 1 is of one brightness")
+    assert warnings["other-language"] == "the note reads as German; the model learned from English"
 
 
 def test_a_named_model_answers_and_another_projects_is_not_found(
