@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +56,31 @@ class Prepared:
         told = {part: [names[i] for i in getattr(self.parts, part)] for part in PARTS}
         used = {name for part in told.values() for name in part}
         return {**told, "left_out": [name for case in everything if (name := name_of(case)) not in used]}
+
+
+class Preparations:
+    """What several trainings on the same cases share: those that read alike stand on the same samples and tokens.
+
+    The two used last are kept. Seed, split and task are to be the same for all.
+    """
+
+    KEPT = 2
+
+    def __init__(
+        self, everything: Sequence[Case], catalogue: Catalogue, told: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self.everything, self.catalogue, self._told = everything, catalogue, told
+        self._made: OrderedDict[str, Prepared] = OrderedDict()
+
+    def of(self, config: ModelConfig, reporter: Reporter) -> Prepared:
+        """As ``prepare``; anew only where what is read differs from what was read last."""
+        read = json.dumps([config.modalities, config.alignment.epochs > 0], sort_keys=True)
+        if read not in self._made:
+            while len(self._made) >= self.KEPT:
+                self._made.popitem(last=False)
+            self._made[read] = prepare(self.everything, config, self.catalogue, reporter, self._told)
+        self._made.move_to_end(read)
+        return self._made[read]
 
 
 def name_of(case: Case) -> str:
