@@ -156,9 +156,11 @@ class ModelConfig(_Part):
                 raise ValueError(f"search.space: {name!r} is no value of the configuration")
             for value in values.probes():
                 try:
-                    self.with_values({name: value})
+                    tried = self.with_values({name: value})
                 except InvalidConfig as error:
                     raise ValueError(f"search.space: {name} = {value!r} does not fit: {error}") from error
+                if bool(tried.alignment.epochs) != bool(self.alignment.epochs):
+                    raise ValueError(f"search.space: {name} turns alignment on or off, and with it which cases teach")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> ModelConfig:

@@ -61,7 +61,7 @@ class Prepared:
 class Preparations:
     """What several trainings on the same cases share: those that read alike stand on the same samples and tokens.
 
-    The two used last are kept. Seed, split and task are to be the same for all.
+    The two used last are kept. Seed, split and task, and whether there is alignment, are to be the same for all.
     """
 
     KEPT = 2
@@ -74,7 +74,7 @@ class Preparations:
 
     def of(self, config: ModelConfig, reporter: Reporter) -> Prepared:
         """As ``prepare``; anew only where what is read differs from what was read last."""
-        read = json.dumps([config.modalities, config.alignment.epochs > 0], sort_keys=True)
+        read = json.dumps(config.modalities, sort_keys=True)
         if read not in self._made:
             while len(self._made) >= self.KEPT:
                 self._made.popitem(last=False)

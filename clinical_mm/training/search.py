@@ -1,8 +1,7 @@
 """Search of a configuration's values before it is trained: each trial a training, judged on the validation part.
 
 Cases of the test part teach no trial and judge none.
-Source: the pruner: Golovin et al., Google Vizier, 2017 (median stopping rule); what mattered: Hutter et al., An
-efficient approach for assessing hyperparameter importance (fANOVA), 2014.
+Source of the pruner: Golovin et al., Google Vizier, 2017 (median stopping rule).
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from clinical_mm.evaluation.metrics import auroc, macro
 from clinical_mm.modalities import modalities_of
 from clinical_mm.network import build_network
 from clinical_mm.training.fit import Heard
+from clinical_mm.training.importance import importance
 from clinical_mm.training.prepared import Preparations, Prepared
 from clinical_mm.training.progress import SEARCHING, Reporter, TrialReporter
 from clinical_mm.training.trials import Trials
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 TRIAL = "trial"
-FEWEST_TO_JUDGE = 10
-"""Complete trials below which no word is said about what mattered."""
 
 Learn = Callable[[ModelConfig, Prepared, Path, Reporter, Heard], None]
 """One training in a folder of its own."""
@@ -136,28 +134,13 @@ class Search:
             "interrupted": trials.interrupted(),
             "best": {"trial": over.index(best) + 1, "score": _rounded(best.value), "values": values},
             "own": None if trials.own is None else {"trial": 1, "score": _rounded(over[0].value), "values": trials.own},
-            "importance": importance(trials),
+            "importance": importance([t for t in over if _state(t) == "complete"]),
             "settings": self.config.search.model_dump(mode="json"),
             "library": f"optuna {version('optuna')}",
             "table": [_row(number, t, trials) for number, t in enumerate(over, start=1)],
         }
         _log.info("searched: best of %d trials %s", len(over), values)
         return Found(self.config.with_values(values), account)
-
-
-def importance(trials: Trials) -> dict[str, float] | None:
-    """The share of the scores' variance that each value explains alone; shares sum to 1, the largest first.
-
-    None where fewer than 10 trials were complete, or all were equally good. A rough guide: a forest learned it from
-    those trials.
-    """
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
-    scores = [t.value for t in trials.over() if _state(t) == "complete"]
-    if len(scores) < FEWEST_TO_JUDGE or len(set(scores)) == 1:
-        return None
-    found = get_param_importances(trials.study, evaluator=FanovaImportanceEvaluator(seed=0))
-    return {name: round(share, 4) for name, share in found.items()}
 
 
 @dataclass

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DIRECTION: dict[str, Literal["maximize", "minimize"]] = {"validation_auroc": "maximize", "validation_loss": "minimize"}
+TRIALS_URL = "CLINICAL_MM_TRIALS_URL"
+"""Environment variable in which a training process of its own is told the storage."""
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """How long a storage that does not answer is waited for, before each further call."""
 
