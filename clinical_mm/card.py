@@ -111,7 +111,7 @@ def _searched(account: dict[str, Any] | None) -> list[str]:
     if account is None:
         return []
     best = account["best"]
-    values = ", ".join(f"`{name}` {value}" for name, value in best["values"].items())
+    values = ", ".join(f"`{n}` {f'{v:.4g}' if isinstance(v, float) else v}" for n, v in best["values"].items())
     return [
         f"**Search.** {values}: best {account['metric']} {best['score']} of {sum(account['trials'].values())} trials, "
         "on the validation part that chose it.",
