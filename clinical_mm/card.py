@@ -97,9 +97,23 @@ def card_markdown(card: dict[str, Any]) -> str:
             f"set coverage {test.get('prediction_set_coverage')}, "
             f"calibration error {test.get('expected_calibration_error')}.",
             "",
+            *_searched(card.get("search")),
             "**Limits.**",
             "",
             *(f"- {limit}" for limit in card["limits"]),
             "",
         ]
     )
+
+
+def _searched(account: dict[str, Any] | None) -> list[str]:
+    """A paragraph on the search that chose the configuration's values, where there was one."""
+    if account is None:
+        return []
+    best = account["best"]
+    values = ", ".join(f"`{n}` {f'{v:.4g}' if isinstance(v, float) else v}" for n, v in best["values"].items())
+    return [
+        f"**Search.** {values}: best {account['metric']} {best['score']} of {sum(account['trials'].values())} trials, "
+        "on the validation part that chose it.",
+        "",
+    ]

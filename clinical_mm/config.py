@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clinical_mm.configs import config_folder
 from clinical_mm.errors import InvalidConfig
+from clinical_mm.search_space import SearchConfig, is_value_of
 
 
 class _Part(BaseModel):
@@ -137,6 +138,7 @@ class ModelConfig(_Part):
     task: TaskConfig = TaskConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
 
     @model_validator(mode="after")
     def _learning_is_said_well(self) -> ModelConfig:
@@ -146,6 +148,27 @@ class ModelConfig(_Part):
             except ValidationError as error:
                 raise ValueError("; ".join(f"modalities.{name}: {_told(e)}" for e in error.errors())) from error
         return self
+
+    @model_validator(mode="after")
+    def _search_is_over_its_own_values(self) -> ModelConfig:
+        for name, values in self.search.space.items():
+            if not is_value_of(self, name):
+                raise ValueError(f"search.space: {name!r} is no value of the configuration")
+            for value in values.probes():
+                try:
+                    tried = self.with_values({name: value})
+                except InvalidConfig as error:
+                    raise ValueError(f"search.space: {name} = {value!r} does not fit: {error}") from error
+                if bool(tried.alignment.epochs) != bool(self.alignment.epochs):
+                    raise ValueError(f"search.space: {name} turns alignment on or off, and with it which cases teach")
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> ModelConfig:
+        """The configuration with these values, by dotted name, and no search any more; raises InvalidConfig."""
+        data = self.model_dump(mode="json", exclude={"search"})
+        for dotted, value in values.items():
+            _set(data, dotted, value)
+        return self.parse(data, self.name)
 
     def learning(self, modality: str) -> Learning:
         """How much of a modality's encoder learns."""

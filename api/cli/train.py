@@ -48,7 +48,7 @@ def train(
             model, told = outcome.model, list(outcome.told)
         else:
             model = built.training.foreground(caller, config, parse_overrides(overrides), start_from)
-            told = _started(model.card)
+            told = [*_started(model.card), *searched(model.card)]
     for line in (*told, model.headline):
         click.echo(line, err=True)
     click.echo(
@@ -64,6 +64,24 @@ def _started(card: dict[str, Any]) -> list[str]:
         return []
     words = {"reused": "re-used", "new": "new", "dropped": "dropped"}
     return [f"{word}: {', '.join(started[key]) or 'nothing'}" for key, word in words.items()]
+
+
+def searched(card: dict[str, Any]) -> list[str]:
+    """What a search before the training found, and what mattered."""
+    account = card.get("search")
+    if account is None:
+        return []
+    counts = ", ".join(f"{count} {state}" for state, count in account["trials"].items() if count)
+    best, own, shares = account["best"], account["own"], account["importance"]
+    metric = account["metric"].replace("_", " ")
+    before = "" if own is None or own["score"] is None else f"; the configuration's own {own['score']:.4g}"
+    values = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in best["values"].items()}
+    mattered = ", ".join(f"{name} {100 * share:.0f} %" for name, share in (shares or {}).items())
+    return [
+        f"searched: {counts}; best {metric} {best['score']:.4g} in trial {best['trial']}{before}",
+        *(f"  {name} = {value}" for name, value in values.items()),
+        f"what mattered: {mattered or 'too few complete trials to say, or all alike'}",
+    ]
 
 
 def parse_overrides(pairs: tuple[str, ...]) -> dict[str, Any]:

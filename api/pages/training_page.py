@@ -79,7 +79,10 @@ def _told(run: TrainingRunOut) -> str:
     parts = [progress.stage] if run.state in GOING else []
     if progress.epoch:
         parts.append(f"epoch {progress.epoch} of {progress.epochs}")
-    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in progress.metrics.items()]
+    metrics = dict(progress.metrics)
+    if "trial" in metrics:
+        parts.append(f"trial {metrics.pop('trial'):.0f} of {metrics.pop('trials', 0):.0f}")
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items()]
     if run.state in GOING and progress.eta_s is not None:
         parts.append(
             f"about {max(1, round(progress.eta_s / 60))} min left" if progress.eta_s >= 60 else "under a minute left"

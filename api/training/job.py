@@ -22,10 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.access.service import Caller, Role
 from api.cases.service import Cases
 from api.ground.ground import Ground
+from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.training.service import RunRecord, discard_working_files, who_teaches
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
+from clinical_mm.training.trials import TRIALS_URL
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
@@ -50,6 +52,8 @@ class TrainingJob:
         if not (snapshot / CASES).exists():
             shutil.rmtree(snapshot, ignore_errors=True)
             write_folder(self._cases.select(row.project_id, {**row.filter, **who_teaches(config)}), snapshot)
+        if config.search.trials:
+            make_room_for_trials(self._ground.database)
         _keep_labels(snapshot / CASES, self.folder / LABELS)
         (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
 
@@ -60,7 +64,7 @@ class TrainingJob:
         log = out / "training.log"
         with log.open("ab") as output:
             child = subprocess.Popen(  # noqa: S603 - our own module, no words of a caller
-                self._command(out), stdout=output, stderr=output, env=_environment()
+                self._command(out), stdout=output, stderr=output, env=self._environment()
             )
         try:
             while child.poll() is None:
@@ -96,7 +100,14 @@ class TrainingJob:
         start = self.record.read().start_from
         if start is not None:
             command += ["--start-from", str(self._models.bundle_folder(start))]
+        if trials_url(self._ground.database) is not None:
+            command += ["--study", self.record.run_id]
         return command
+
+    def _environment(self) -> dict[str, str]:
+        """The URL goes this way: anyone on the machine may read a command line."""
+        url = trials_url(self._ground.database)
+        return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **({} if url is None else {TRIALS_URL: url})}
 
     def _told_to_stop(self, lines: Path) -> bool:
         """Pass on how far it is; gives whether someone cancelled. While the database is away training goes on."""
@@ -148,7 +159,3 @@ def _last_line(log: Path, status: int) -> str:
     if status < 0:
         return f"the training process was ended by signal {-status} (out of memory?)"
     return lines[-1] if lines else f"the training process ended with status {status}"
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}

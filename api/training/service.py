@@ -211,7 +211,7 @@ def waiting_runs(ground: Ground) -> list[str]:
 
 def discard_working_files(folder: Path) -> None:
     """Remove what a run needed to work; the copies of cases above all, which must not outlive the cases' erasing."""
-    for part in ("snapshot", "out/checkpoint", "out/bundle"):
+    for part in ("snapshot", "out/checkpoint", "out/bundle", "out/search/trial"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ import argparse
 import errno
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from clinical_mm.config import ModelConfig
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
+from clinical_mm.training.trials import TRIALS_URL, Storage
 
 
 def main() -> int:
@@ -28,6 +30,9 @@ def main() -> int:
     parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="start from the weights of that model")
+    parser.add_argument(
+        "--study", metavar="NAME", help=f"keep a search's trials so named in the database ${TRIALS_URL}"
+    )
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
     chosen = parser.parse_args()
     logging.basicConfig(format="%(message)s")
@@ -47,7 +52,8 @@ def main() -> int:
 
             catalogue = Catalogue.load(chosen.catalogue)
             known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
-            train(config, chosen.snapshot, chosen.out, **known, progress=tell)
+            trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
+            train(config, chosen.snapshot, chosen.out, **known, trials=trials, progress=tell)
     except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
         print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
         return 1

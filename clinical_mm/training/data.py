@@ -50,8 +50,11 @@ class TrainingData:
         self.present = np.array(present, dtype=bool).reshape(len(self.samples), len(self.modalities))
 
     def cache_frozen(self, network: MultimodalNetwork, device: torch.device, step: Step) -> None:
-        """Compute the tokens of frozen encoders, in half precision; their samples are then let go."""
-        names = [name for name in network.names if name in network.frozen]
+        """Compute the tokens of frozen encoders, in half precision; their samples are then let go.
+
+        What has been computed stays: for another network whose frozen encoders are the same.
+        """
+        names = [name for name in network.names if name in network.frozen and name not in self.tokens]
         for turn, name in enumerate(names):
             found: list[tuple[np.ndarray, np.ndarray] | None] = [None] * len(self.samples)
             # Notes of like length share a batch: padding costs as much as words do.

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 EVALUATION_BATCH = 64
+Heard = Callable[[int, float, np.ndarray], None]
+"""Told at the end of each epoch: its number, the validation loss, and the validation part's ``logits[N, K]`` as the
+finished model would give them. It may raise, which ends the training."""
+
+
+def nobody(_epoch: int, _loss: float, _logits: np.ndarray) -> None:
+    """Hear nothing of the epochs."""
 
 
 class Fit:
@@ -59,7 +66,14 @@ class Fit:
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.steps_an_epoch = max(1, math.ceil(len(split.train) / config.batch_size))
 
-    def run(self, folder: Path, writer: SummaryWriter, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
+    def run(
+        self,
+        folder: Path,
+        writer: SummaryWriter,
+        reporter: Reporter,
+        cancelled: Callable[[], bool],
+        heard: Heard = nobody,
+    ) -> Position:
         """Train to the end, or until validation has not improved for ``patience`` epochs; the best weights stay.
 
         Raises:
@@ -72,7 +86,7 @@ class Fit:
             epoch = position.epoch + 1
             reporter.epoch = epoch
             train_loss = self._epoch(epoch, reporter, cancelled)
-            loss = self.validation_loss(cancelled)
+            loss, logits = self.validate(cancelled)
             if not math.isfinite(loss):
                 raise InvalidConfig(f"training diverged in epoch {epoch}: lower training.learning_rate")
             position.epoch = epoch
@@ -85,6 +99,7 @@ class Fit:
             for name, value in reporter.metrics.items():
                 writer.add_scalar(name, value, epoch)
             writer.flush()
+            heard(epoch, loss, logits - self.shift)
         load_best(folder, self.network)
         self._take_back_weights()
         return position
@@ -127,13 +142,14 @@ class Fit:
                     found[name].append(mean_BD[there_BM[:, column]])
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
-    def validation_loss(self, cancelled: Callable[[], bool]) -> float:
-        """Mean loss of the validation part."""
+    def validate(self, cancelled: Callable[[], bool]) -> tuple[float, np.ndarray]:
+        """Mean loss and ``logits[N, K]`` of the validation part."""
         if cancelled():
             raise Cancelled("training was cancelled")
         rows = list(self.split.validation)
-        logits = torch.from_numpy(self.logits(rows)).to(self.device)
-        return float(self.loss(logits, torch.from_numpy(self.data.targets[rows]).to(self.device)))
+        logits = self.logits(rows)
+        targets_BK = torch.from_numpy(self.data.targets[rows]).to(self.device)
+        return float(self.loss(torch.from_numpy(logits).to(self.device), targets_BK)), logits
 
     def _epoch(self, epoch: int, reporter: Reporter, cancelled: Callable[[], bool]) -> float:
         torch.manual_seed(self.config.seed * 100_003 + epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +28,7 @@ class Prepared:
         cases: the labelled ones; ``data`` holds their samples first, then those of cases without a label.
         parts: positions in ``cases``.
         diagnoses: those that the training part can teach, in output order.
+        checks: of a prediction's evidence, with what they learned from the training part's cases.
     """
 
     cases: Sequence[Case]
@@ -33,6 +36,7 @@ class Prepared:
     diagnoses: tuple[str, ...]
     modalities: Mapping[str, Modality]
     data: TrainingData
+    checks: Checks
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -49,18 +53,37 @@ class Prepared:
         """What each case is called in the bundle."""
         return [name_of(case) for case in self.cases]
 
-    def checks(self, catalogue: Catalogue) -> Checks:
-        """The checks of a prediction's evidence, with what they learn from the training part's cases."""
-        checks = Checks(tuple(self.modalities), catalogue)
-        checks.fit([Seen(self.cases[i], self.data.samples[i]) for i in self.parts.train])
-        return checks
-
     def split_names(self, everything: Sequence[Case]) -> dict[str, list[str]]:
         """Which cases were in which part, and which of the whole snapshot in none."""
         names = self.names
         told = {part: [names[i] for i in getattr(self.parts, part)] for part in PARTS}
         used = {name for part in told.values() for name in part}
         return {**told, "left_out": [name for case in everything if (name := name_of(case)) not in used]}
+
+
+class Preparations:
+    """What several trainings on the same cases share: those that read alike stand on the same samples and tokens.
+
+    The two used last are kept. Seed, split and task, and whether there is alignment, are to be the same for all.
+    """
+
+    KEPT = 2
+
+    def __init__(
+        self, everything: Sequence[Case], catalogue: Catalogue, told: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self.everything, self.catalogue, self._told = everything, catalogue, told
+        self._made: OrderedDict[str, Prepared] = OrderedDict()
+
+    def of(self, config: ModelConfig, reporter: Reporter) -> Prepared:
+        """As ``prepare``; anew only where what is read differs from what was read last."""
+        read = json.dumps(config.modalities, sort_keys=True)
+        if read not in self._made:
+            while len(self._made) >= self.KEPT:
+                self._made.popitem(last=False)
+            self._made[read] = prepare(self.everything, config, self.catalogue, reporter, self._told)
+        self._made.move_to_end(read)
+        return self._made[read]
 
 
 def name_of(case: Case) -> str:
@@ -96,4 +119,6 @@ def prepare(
     samples = read_samples(modalities, read, lambda done, total: reporter.step("reading", done, total))
     parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
     data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in read], diagnoses))
-    return Prepared(cases, parts, diagnoses, modalities, data)
+    checks = Checks(tuple(modalities), catalogue)  # now, while all samples are there: frozen encoders' are let go
+    checks.fit([Seen(cases[i], samples[i]) for i in parts.train])
+    return Prepared(cases, parts, diagnoses, modalities, data, checks)

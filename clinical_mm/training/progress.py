@@ -9,7 +9,9 @@ from typing import Any
 
 STAGES = ("reading", "features", "aligning", "training", "calibrating", "evaluating", "saving")
 SHARES = (0.08, 0.2, 0.1, 0.52, 0.02, 0.06, 0.02)
-"""Rough share of the whole time that each stage takes."""
+"""Rough share that each stage takes of the time of one training."""
+SEARCHING = "searching"
+"""The stage before them, where values are searched for: a training a trial."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ Listener = Callable[[Progress], None]
 class Reporter:
     """Turns steps within stages into Progress, at most a few a second."""
 
-    def __init__(self, listener: Listener | None, epochs: int) -> None:
+    def __init__(self, listener: Listener | None, epochs: int, trials: int = 0) -> None:
         self._listener = listener
-        self._epochs = epochs
+        self._trials = trials
+        self.epochs = epochs
         self._started = time.monotonic()
         self._told = 0.0
         self._stage = ""
@@ -46,7 +49,7 @@ class Reporter:
 
     def step(self, stage: str, done: float, total: float) -> None:
         """Say that ``done`` of ``total`` of a stage is over."""
-        fraction = sum(SHARES[: STAGES.index(stage)]) + SHARES[STAGES.index(stage)] * (done / max(total, 1e-9))
+        fraction = self._fraction(stage, done, total)
         if self._listener is None:
             self._draw(stage, done, total)
             return
@@ -60,11 +63,17 @@ class Reporter:
             stage,
             round(fraction, 4),
             self.epoch,
-            self._epochs,
+            self.epochs,
             dict(self.metrics),
             None if eta is None else round(eta, 1),
         )
         self._listener(told)
+
+    def _fraction(self, stage: str, done: float, total: float) -> float:
+        searched = self._trials / (self._trials + 1)
+        if stage == SEARCHING:
+            return searched * done / max(total, 1e-9)
+        return searched + (1 - searched) * fraction_of_training(stage, done, total)
 
     def _draw(self, stage: str, done: float, total: float) -> None:
         from tqdm import tqdm
@@ -77,10 +86,31 @@ class Reporter:
             )
         self._bar.n = done
         if self.metrics:
-            self._bar.set_postfix({k: f"{v:.3f}" for k, v in self.metrics.items()}, refresh=False)
+            self._bar.set_postfix(
+                {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in self.metrics.items()}, refresh=False
+            )
         self._bar.refresh()
 
     def close(self) -> None:
         """End the bar that is drawn."""
         if self._bar is not None:
             self._bar.close()
+
+
+class TrialReporter(Reporter):
+    """Passes the steps of one trial's training on as a part of the search."""
+
+    def __init__(self, search: Reporter, trial: int, trials: int) -> None:
+        """``trial``: how many have come to their end."""
+        super().__init__(None, 0)
+        self._search, self._trial, self._of = search, trial, trials
+
+    def step(self, stage: str, done: float, total: float) -> None:
+        """Say that ``done`` of ``total`` of a stage of this trial is over."""
+        self._search.step(SEARCHING, self._trial + fraction_of_training(stage, done, total), self._of)
+
+
+def fraction_of_training(stage: str, done: float, total: float) -> float:
+    """How much of one training is over, 0 to 1."""
+    place = STAGES.index(stage)
+    return sum(SHARES[:place]) + SHARES[place] * (done / max(total, 1e-9))
