@@ -24,7 +24,6 @@ from benchmarks.real_study import (
     Study,
     boosting,
     linear,
-    measurements,
     missing,
     network_of_two_layers,
 )
@@ -162,8 +161,9 @@ def run() -> str:
         sides["confounder: which fields are missing"] = study.peer(linear, missing(cases))
         sides["confounder: which side and region the video shows"] = study.one_hot(regions)
     head = [
-        f"{len(cases)} patients, {int(study.targets.sum())} with a positive PCR; {FOLDS} folds by patient, seed {SEED}; 95 % "
-        f"interval by bootstrap over patients. {FRAMES} frames a video. Left out: {'; '.join(left_out) or 'nothing'}.",
+        f"{len(cases)} patients, {int(study.targets.sum())} with a positive PCR; {FOLDS} folds, seed {SEED}. 95 % "
+        f"interval by bootstrap over patients. {FRAMES} frames of each patient's video. Values refused as implausible: "
+        f"{'; '.join(left_out) or 'none'}.",
         "",
     ]
     return "\n".join([*head, study.table(sides, everything)])

@@ -1,7 +1,7 @@
-"""Training steps a second and peak memory of the ``default`` configuration: float32 and bf16, on the best device here.
+"""Training steps a second and peak memory of the ``default`` configuration: float32 and bf16.
 
-The step is the training loop's own: two passes over the tokens, clipping, AdamW. Cases are read, and the frozen MiniLM's
-tokens computed, before the clock starts: this measures the device, not the reading of files.
+The step is the training loop's own: two passes over the tokens, clipping, AdamW. Cases are read, and tokens of
+the frozen MiniLM computed, before the clock starts: this measures the device, not the reading of files.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run() -> str:
     ratios = [f"{found[b, 'no'].seconds / found[b, 'bf16'].seconds:.2f} at batch {b}" for b in BATCHES]
     lines += ["", f"bf16 / float32, steps a second: {', '.join(ratios)}."]
     if device.type != "cuda":
-        lines += ["", "No GPU was at hand: these are the CPU's figures; on a machine with CUDA the same command measures it."]
+        lines += ["", "No GPU was at hand: on a machine with CUDA the same command measures it there."]
     return "\n".join(lines)
 
 

@@ -147,10 +147,13 @@ def tf_idf() -> Any:
 def boosting() -> Any:
     """Gradient boosting of small trees; an absent value goes its own way at each split."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.feature_selection import VarianceThreshold
+    from sklearn.pipeline import make_pipeline
 
-    return HistGradientBoostingClassifier(
+    trees = HistGradientBoostingClassifier(
         max_depth=3, max_iter=100, min_samples_leaf=4, class_weight="balanced", random_state=SEED
     )
+    return make_pipeline(VarianceThreshold(), trees)  # a column that no teaching case fills has no thresholds
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,13 @@ from torch import Tensor
 from clinical_mm.bundle_layout import CARD, MODEL, PLACES, SPLIT, WEIGHTS, read_json, refuse_pickles, weights_sha256
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.committee import assemble
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
-from clinical_mm.network import MultimodalNetwork, build_network
+from clinical_mm.network import MultimodalNetwork
 from clinical_mm.places import Places
 
 
@@ -138,7 +139,7 @@ def load_bundle(folder: Path) -> Bundle:
         for name, modality in modalities.items():
             modality.load_state(model["modalities"][name])
             modality.load_assets(folder / "assets" / name)
-        network = build_network(config, modalities, diagnoses)
+        network = assemble(config, modalities, diagnoses)
         network.load_state_dict(load_file(folder / WEIGHTS))
         calibration = Calibration.from_json(model["calibration"])
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, InvalidConfig) as error:

@@ -120,6 +120,9 @@ class TrainingConfig(_Part):
     test_fraction: float = Field(0.2, ge=0, lt=0.5)
     coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    members: int = Field(
+        1, ge=1, le=10, description="networks that answer together, each validated on another part of the patients"
+    )
 
 
 class ModelConfig(_Part):
@@ -145,6 +148,12 @@ class ModelConfig(_Part):
                 self.learning(name)
             except ValidationError as error:
                 raise ValueError("; ".join(f"modalities.{name}: {_told(e)}" for e in error.errors())) from error
+        return self
+
+    @model_validator(mode="after")
+    def _a_committee_is_not_aligned(self) -> ModelConfig:
+        if self.training.members > 1 and self.alignment.epochs:
+            raise ValueError("training.members above 1 and alignment.epochs above 0 do not go together; choose one")
         return self
 
     def learning(self, modality: str) -> Learning:

@@ -23,7 +23,7 @@ from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
 
 BATCH = 32
-MISSING = {"imaging": "image", "text": "note", "vitals": "vitals"}
+MISSING = {"imaging": "image", "text": "note", "vitals": "vitals", "words": "note"}
 """What a reader calls a modality: the first half of the warning codes ``image-missing``, ``note-missing``, ..."""
 
 
@@ -155,16 +155,14 @@ class Predictor:
         )
 
     def _warnings(self, case: Case, sample: Mapping[str, Sample | None]) -> list[Caution]:
-        found = []
-        absent = [name for name, part in sample.items() if part is None]
-        rest = " and ".join(MISSING.get(n, n) for n, part in sample.items() if part is not None)
-        for name in absent:
-            what = MISSING.get(name, name)
-            found.append(Caution(f"{what}-missing", f"no {what}: the probability rests on {rest} alone"))
-        brought = {"imaging": bool(case.images), "text": case.note is not None, "vitals": bool(case.vitals)}
-        for name, there in brought.items():
-            if there and name not in self.modalities:
-                found.append(Caution(f"{MISSING[name]}-not-used", f"this model does not read {MISSING[name]}"))
+        absent = dict.fromkeys(MISSING.get(n, n) for n, part in sample.items() if part is None)
+        rest = " and ".join(dict.fromkeys(MISSING.get(n, n) for n, part in sample.items() if part is not None))
+        found = [Caution(f"{what}-missing", f"no {what}: the probability rests on {rest} alone") for what in absent]
+        brought = {"image": bool(case.images), "note": case.note is not None, "vitals": bool(case.vitals)}
+        read = {MISSING.get(name, name) for name in self.modalities}
+        for what, there in brought.items():
+            if there and what not in read:
+                found.append(Caution(f"{what}-not-used", f"this model does not read {what}"))
         known = {v.name for v in self.bundle.catalogue.vitals}
         unknown = sorted(set(case.vitals) - known)
         return [*found, *(Caution("vital-not-used", f"this model does not know {name}") for name in unknown)]

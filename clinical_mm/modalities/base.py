@@ -65,6 +65,15 @@ def word_spans(note: str, shares: Iterable[tuple[int, int, float]]) -> tuple[Spa
     return tuple(Span(w.start(), w.end(), w.group(), float(characters[w.start() : w.end()].sum())) for w in words)
 
 
+def one_span_a_word(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans of the same characters made one, where several modalities read the same note; in the note's order."""
+    sums: dict[tuple[int, int, str], float] = {}
+    for span in spans:
+        place = (span.start, span.end, span.text)
+        sums[place] = sums.get(place, 0.0) + span.attribution
+    return tuple(Span(*place, attribution) for place, attribution in sorted(sums.items()))
+
+
 @dataclass(frozen=True)
 class VitalAttribution:
     """Attribution of one vital that is present, its value in the catalogue's unit."""
@@ -126,6 +135,10 @@ class Encoder(nn.Module, ABC):
 
     def adaptable(self) -> list[str]:
         """Names of the modules that ``learns: lora`` puts adapters beside; none = it takes no adapters."""
+        return []
+
+    def input_parameters(self) -> list[nn.Parameter]:
+        """The parameters that ``inputs`` are made of, such as word embeddings; none = they are read from the batch."""
         return []
 
     def forward(self, batch: Batch) -> Tokens:

@@ -199,6 +199,10 @@ class TextEncoder(Encoder):
             if isinstance(part, nn.Linear) and name.rpartition(".")[2] in _QUERY_AND_VALUE
         ]
 
+    def input_parameters(self) -> list[nn.Parameter]:
+        """The word embeddings."""
+        return list(self.bert.get_input_embeddings().parameters())
+
     def inputs(self, batch: Batch) -> Tensor:
         """Word embeddings[B, W, S, E]."""
         embeddings: Tensor = self.bert.get_input_embeddings()(batch["input_ids"])

@@ -143,8 +143,8 @@ class WordsEncoder(Encoder):
     def __init__(self, count: int, width: int, dropout: float) -> None:
         super().__init__()
         self.width = width
-        # Rows of length 1 times standard normals: notes lie as far apart in the token as their words differ.
-        self.terms = nn.Parameter(torch.randn(count, width))
+        # Small, so that what is learned soon outweighs the draw: fusions bring tokens to one scale.
+        self.terms = nn.Parameter(torch.randn(count, width) * 0.02)
         self.dropout = dropout
 
     def inputs(self, batch: Batch) -> Tensor:

@@ -42,10 +42,13 @@ class Reporter:
         self._stage = ""
         self._bar: Any = None
         self.epoch = 0
+        self.member, self.members = 0, 1
         self.metrics: dict[str, float] = {}
 
     def step(self, stage: str, done: float, total: float) -> None:
-        """Say that ``done`` of ``total`` of a stage is over."""
+        """Say that ``done`` of ``total`` of a stage is over; of training, that of the member at hand."""
+        if stage == "training":
+            done, total = self.member * total + done, self.members * total
         fraction = sum(SHARES[: STAGES.index(stage)]) + SHARES[STAGES.index(stage)] * (done / max(total, 1e-9))
         if self._listener is None:
             self._draw(stage, done, total)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.committee import another_member, check_members, join_members
 from clinical_mm.config import ModelConfig
 from clinical_mm.device import choose_device
 from clinical_mm.errors import NotEnoughData
@@ -31,6 +33,7 @@ from clinical_mm.training.fit import Fit
 from clinical_mm.training.prepared import Prepared, prepare
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import circumstances, reproducible
+from clinical_mm.training.split import rotations
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
 
@@ -113,17 +116,16 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
     network.to(accelerator.device)
     data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
     aligning = align(network, prepared, config, accelerator.device, out / ALIGNMENT, reporter, cancelled)
-    fit = Fit(network, data, parts, config.task.kind, config.training, accelerator)
     account |= {"parameters": network.parameter_counts(), "circumstances": circumstances(accelerator.device)}
-    position = _run(fit, out, reporter, cancelled)
-    network.merge_adapters()  # before anything is measured: what is judged is what is saved
+    taught = _teach(request, prepared, network, accelerator, reporter, cancelled)
+    fit, network = taught.fit, taught.fit.network
 
     reporter.step("calibrating", 0, 1)
     calibration = fit_calibration(
-        fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
+        taught.logits, data.targets[list(taught.judged)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
-    metrics = _evaluate(fit, prepared, calibration) | _lasted(position)
+    metrics = _evaluate(taught, prepared, calibration) | _lasted(taught.positions)
     if aligning is not None:
         metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
     used = [prepared.cases[i] for i in prepared.used]
@@ -145,14 +147,62 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
     return TrainedModel(out / "bundle", metrics, card)
 
 
-def _lasted(position: Position) -> dict[str, Any]:
-    return {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
+@dataclass(frozen=True)
+class _Taught:
+    """What taught: ``logits`` are of the cases ``judged``, each by a network that had not learned from it."""
+
+    fit: Fit
+    judged: tuple[int, ...]
+    logits: np.ndarray
+    positions: tuple[Position, ...]
 
 
-def _network(request: _Request, prepared: Prepared) -> tuple[MultimodalNetwork, dict[str, Any]]:
-    """The network as training begins, and what the card tells of where it comes from."""
-    torch.manual_seed(request.config.training.seed)
-    network = build_network(request.config, prepared.modalities, prepared.diagnoses)
+def _teach(
+    request: _Request,
+    prepared: Prepared,
+    network: MultimodalNetwork,
+    accelerator: Any,
+    reporter: Reporter,
+    cancelled: Callable[[], bool],
+) -> _Taught:
+    """Train the network, and after it the other members of its committee where the configuration asks for one."""
+    config, seed = request.config, request.config.training.seed
+    reporter.members = config.training.members
+    patients = [case.patient.id for case in prepared.cases]
+    members, positions = [network], []
+    judged: list[int] = []
+    logits: list[np.ndarray] = []
+    if reporter.members > 1:
+        check_members(config, network)
+    for turn, parts in enumerate(rotations(prepared.parts, patients, reporter.members, seed)):
+        if turn:
+            members.append(_network(request, prepared, turn, network)[0].to(accelerator.device))
+        reporter.member = turn
+        chosen = config.training.model_copy(update={"seed": seed + turn})
+        fit = Fit(members[turn], prepared.data, parts, config.task.kind, chosen, accelerator)
+        name = Path(f"member-{turn}" if reporter.members > 1 else "")
+        positions.append(_run(fit, request.out, name, reporter, cancelled))
+        members[turn].merge_adapters()  # before anything is measured: what is judged is what is saved
+        judged += parts.validation
+        logits.append(fit.logits(parts.validation))
+    if reporter.members > 1:
+        joined = join_members(members).to(accelerator.device)
+        fit = Fit(joined, prepared.data, prepared.parts, config.task.kind, config.training, accelerator)
+    return _Taught(fit, tuple(judged), np.concatenate(logits), tuple(positions))
+
+
+def _lasted(positions: Sequence[Position]) -> dict[str, Any]:
+    told = [{"epochs": p.epoch, "best_epoch": p.best_epoch, "history": p.history} for p in positions]
+    return told[0] if len(told) == 1 else {**told[0], "members": told}
+
+
+def _network(
+    request: _Request, prepared: Prepared, turn: int = 0, first: MultimodalNetwork | None = None
+) -> tuple[MultimodalNetwork, dict[str, Any]]:
+    """The network as training begins, and what the card tells of where it comes from; a member beside the ``first``."""
+    torch.manual_seed(request.config.training.seed + turn)
+    parts = (request.config, prepared.modalities, prepared.diagnoses)
+    network = build_network(*parts) if first is None else another_member(first, *parts)
     old = request.start
     account: dict[str, Any] = {}
     if old is not None:
@@ -164,11 +214,15 @@ def _network(request: _Request, prepared: Prepared) -> tuple[MultimodalNetwork, 
     return network, account
 
 
-def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> dict[str, Any]:
+def _evaluate(taught: _Taught, prepared: Prepared, calibration: Calibration) -> dict[str, Any]:
     reports: dict[str, Any] = {}
-    for name, rows in (("validation", prepared.parts.validation), ("test", prepared.parts.test)):
+    test = prepared.parts.test
+    for name, rows, logits in (
+        ("validation", taught.judged, taught.logits),
+        ("test", test, taught.fit.logits(test)),
+    ):
         patients = [prepared.cases[i].patient.id for i in rows]
-        report = report_of(fit.logits(rows), fit.data.targets[list(rows)], patients, prepared.diagnoses, calibration)
+        report = report_of(logits, prepared.data.targets[list(rows)], patients, prepared.diagnoses, calibration)
         reports[name] = report.to_json() if rows else None
     return reports
 
@@ -213,8 +267,8 @@ def _accelerator(config: ModelConfig, device: str) -> Any:
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
 
 
-def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
+def _run(fit: Fit, out: Path, name: Path, reporter: Reporter, cancelled: Callable[[], bool]) -> Position:
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(out / LOGS)) as writer:
-        return fit.run(out / CHECKPOINT, writer, reporter, cancelled)
+    with SummaryWriter(str(out / LOGS / name)) as writer:
+        return fit.run(out / CHECKPOINT / name, writer, reporter, cancelled)
