@@ -93,7 +93,7 @@ def auroc_table(source: Path) -> str:
     head = [
         f"{counts['labelled']} labelled and {counts['unlabelled']} unlabelled patients entered; refused: {refused}.",
         f"COVID-19 {int(study.targets.sum())}, other pneumonia {int((1 - study.targets).sum())}; {FOLDS} folds, seed "
-        f"{SEED}. 95 % interval by bootstrap over patients. Notes masked with mask_all.txt.",
+        f"{SEED}. 95 % interval by bootstrap over patients. Notes masked with mask_all.txt. {study.brought}",
         "",
     ]
     return "\n".join([*head, study.table(sides, everything)])

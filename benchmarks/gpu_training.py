@@ -31,7 +31,7 @@ from clinical_mm.training.split import Split
 TITLE = "Training steps of the default configuration: float32 and bf16"
 BATCHES, PRECISIONS = (16, 32), ("no", "bf16")
 WARM_UP = {"cuda": 10, "cpu": 1}
-STEPS = {"cuda": 50, "cpu": 3}
+STEPS = {"cuda": 50, "cpu": 2}
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,13 @@ class Study:
         parts = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
         return list(parts.split(np.zeros(len(self.cases)), self.targets))
 
+    @property
+    def brought(self) -> str:
+        """How many cases have what."""
+        notes, images = sum(c.note is not None for c in self.cases), sum(bool(c.images) for c in self.cases)
+        vitals = sum(bool(c.vitals) for c in self.cases)
+        return f"{notes} have a note, {images} images, {vitals} vitals; where a side lacks too many, it says the share."
+
     def ours(self, config: ModelConfig, modalities: Sequence[str]) -> np.ndarray:
         """Probability by our model, trained as a user does; the training share where a case has none of these."""
         chosen = {name: options for name, options in config.modalities.items() if name in modalities}
@@ -85,7 +92,7 @@ class Study:
         for name, scores in sides.items():
             difference = "" if name == ours else signed(self._difference(sides[ours], scores))
             lines.append(f"| {name} | {self.auroc(scores)} | {difference} |")
-        return "\n".join(lines)
+        return "\n".join([*lines, "", "Where the interval of a difference holds 0, no difference is claimed."])
 
     def auroc(self, scores: np.ndarray) -> Estimate:
         """With its interval by patient."""

@@ -46,7 +46,8 @@ def join_members(members: Sequence[MultimodalNetwork]) -> MultimodalNetwork:
     encoders = {n: Together([m.encoder(n) for m in members]) if n in own else first.encoder(n) for n in first.names}
     widths = {name: first.encoder(name).width for name in own}
     join = Committee([member.fusion for member in members], widths)
-    weights, biases = ([m.head.get_parameter(f"1.{part}") for m in members] for part in ("weight", "bias"))
+    weights: list[Tensor] = [member.head.get_parameter("1.weight") for member in members]
+    biases: list[Tensor] = [member.head.get_parameter("1.bias") for member in members]
     joined = MultimodalNetwork(encoders, join, len(biases[0]), first.frozen)
     with torch.no_grad():
         joined.head.get_parameter("1.weight").copy_(torch.cat(weights, dim=1) / len(members))

@@ -86,8 +86,8 @@ def test_beside_text_it_trains_answers_and_explains_one_note_once(tmp_path: Path
         config, phantom_folder(tmp_path / "snapshot", 40), tmp_path / "out", device="cpu", progress=lambda _: None
     )
     model = load_model(made.folder, device="cpu")
-    case = next(d.case for d in draw(20, seed=9) if d.case.note and d.case.vitals and not d.case.images)
-    assert [w.code for w in model.predict([case])[0].warnings] == ["vitals-not-used"]
+    case = next(d.case for d in draw(20, seed=9) if d.case.note and d.case.vitals and d.case.images)
+    assert [w.code for w in model.predict([case])[0].warnings] == ["image-not-used", "vitals-not-used"]
     account = model.explain(case, "pneumonia")
     assert len({span.start for span in account.text}) == len(account.text)
     told = sum(share for _, share in account.contributions)
