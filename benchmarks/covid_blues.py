@@ -173,11 +173,16 @@ def _sides(study: Study) -> dict[str, np.ndarray]:
     config = ModelConfig.load("few_cases", {"training.test_fraction": 0.0, "task.diagnoses": ["covid-19"]})
     features = Features.of(study.cases, config)
     vitals, boxes = features.vitals, _boxes([case.note or "" for case in study.cases])
-    return {
+    ours = {
         "**ours: vitals and labs + note + frames**": study.ours(config, tuple(config.modalities)),
         "ours, vitals and labs alone": study.ours(config, ("vitals",)),
         "ours, note alone": study.ours(config, ("text", "words")),
         "ours, frames alone": study.ours(config, ("imaging",)),
+        "ours, vitals and labs + note": study.ours(config, ("vitals", "text", "words")),
+    }
+    return {
+        **{name: side.scores for name, side in ours.items()},
+        "ours, of these five what the training's own validation prefers": study.chosen(list(ours.values())),
         "gradient boosting, the same vitals and labs": study.peer(boosting, vitals),
         "gradient boosting, and the ticked boxes": study.peer(boosting, np.concatenate([vitals, boxes], axis=1)),
         "logistic regression, the same vitals and labs": study.peer(linear, vitals),

@@ -103,15 +103,17 @@ def _sides(study: Study) -> dict[str, np.ndarray]:
     task = {"task.kind": "exclusive", "task.diagnoses": ["covid-19", "pneumonia"], "training.test_fraction": 0.0}
     config = ModelConfig.load("few_cases", task)
     features, notes = Features.of(study.cases, config), [case.note or "" for case in study.cases]
-    sides = {
+    ours = {
         "**ours: note + image + vitals**": study.ours(config, tuple(config.modalities)),
         "ours, note alone": study.ours(config, ("text", "words")),
         "ours, image alone": study.ours(config, ("imaging",)),
         "ours, vitals alone": study.ours(config, ("vitals",)),
     }
+    sides = {name: side.scores for name, side in ours.items()}
     sides["ours, one verdict a modality (mean of these three)"] = np.mean([sides[k] for k in list(sides)[1:]], axis=0)
+    sides["ours, of these four what the training's own validation prefers"] = study.chosen(list(ours.values()))
     one = ModelConfig.load("few_cases", {**task, "training.members": 1})
-    sides["ours, one network in place of five"] = study.ours(one, tuple(one.modalities))
+    sides["ours, one network in place of five"] = study.ours(one, tuple(one.modalities)).scores
     sides |= {
         "TF-IDF + logistic regression, note": study.peer(tf_idf, notes),
         "mean of MiniLM + logistic regression, note": study.peer(strongly_regularised, features.note),

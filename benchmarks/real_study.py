@@ -32,6 +32,18 @@ PIXELS, COMPONENTS = 32, 16
 
 
 @dataclass(frozen=True)
+class Ours:
+    """Our model's side: ``scores[N]`` out-of-fold, and how well each fold's training judged itself (AUROC).
+
+    That is of the committee's own validation: each case by a member that had not learned from it, and no case of the
+    fold that is judged. So it may choose between models.
+    """
+
+    scores: np.ndarray
+    inner: np.ndarray
+
+
+@dataclass(frozen=True)
 class Study:
     """Cases, one a patient, that have a diagnosis or have it not; scores are out-of-fold, one a case."""
 
@@ -58,19 +70,27 @@ class Study:
         vitals = sum(bool(c.vitals) for c in self.cases)
         return f"{notes} have a note, {images} images, {vitals} vitals; where a side lacks too many, it says the share."
 
-    def ours(self, config: ModelConfig, modalities: Sequence[str]) -> np.ndarray:
+    def ours(self, config: ModelConfig, modalities: Sequence[str]) -> Ours:
         """Probability by our model, trained as a user does; the training share where a case has none of these."""
         chosen = {name: options for name, options in config.modalities.items() if name in modalities}
         config = config.model_copy(update={"modalities": chosen})
-        scores = np.zeros(len(self.cases))
+        scores, inner = np.zeros(len(self.cases)), np.zeros(FOLDS)
         for number, (teach, judge) in enumerate(self.folds):
             scores[judge] = self.targets[teach].mean()
             asked = [i for i in judge if _has(self.cases[i], modalities)]
             taught = [self.cases[i] for i in teach if _has(self.cases[i], modalities)]
             try:
-                scores[asked] = self._answers(config, taught, [self.cases[i] for i in asked])
+                scores[asked], inner[number] = self._answers(config, taught, [self.cases[i] for i in asked])
             except NotEnoughData as error:  # too few cases have it: then the share is all that can be said
                 print(f"{'+'.join(modalities)}, fold {number}: {error}", file=sys.stderr)
+        return Ours(scores, inner)
+
+    def chosen(self, sides: Sequence[Ours]) -> np.ndarray:
+        """Each fold by the side whose training judged itself best, without a look at the fold."""
+        scores = np.zeros(len(self.cases))
+        for number, (_, judge) in enumerate(self.folds):
+            best = max(sides, key=lambda side: side.inner[number])
+            scores[judge] = best.scores[judge]
         return scores
 
     def peer(self, make: Callable[[], Any], rows: Any) -> np.ndarray:
@@ -108,7 +128,8 @@ class Study:
         patients = [case.patient.id for case in self.cases]
         return with_interval(metric, self.targets, scores, patients, resamples=RESAMPLES, seed=SEED)
 
-    def _answers(self, config: ModelConfig, taught: Sequence[Case], asked: Sequence[Case]) -> list[float]:
+    def _answers(self, config: ModelConfig, taught: Sequence[Case], asked: Sequence[Case]) -> tuple[list[float], float]:
+        """Probabilities of the cases asked, and the training's own validation AUROC."""
         from clinical_mm.predictor import load_model
         from clinical_mm.training.run import train
 
@@ -116,7 +137,8 @@ class Study:
             write_folder(taught, Path(folder) / "snapshot")
             made = train(config, Path(folder) / "snapshot", Path(folder) / "out", progress=lambda _: None)
             answers = load_model(made.folder).predict([replace(case, diagnoses=None) for case in asked])
-        return [next(d.probability for d in answer.diagnoses if d.code == self.positive) for answer in answers]
+        scores = [next(d.probability for d in answer.diagnoses if d.code == self.positive) for answer in answers]
+        return scores, made.metrics["validation"]["macro_auroc"]["value"] or 0.0
 
 
 def _has(case: Case, modalities: Sequence[str]) -> bool:
