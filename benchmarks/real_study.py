@@ -116,17 +116,16 @@ class Study:
 
     def auroc(self, scores: np.ndarray) -> Estimate:
         """With its interval by patient."""
-        return self._estimate(auroc, scores)
+        patients = [case.patient.id for case in self.cases]
+        return with_interval(auroc, self.targets, scores, patients, resamples=RESAMPLES, seed=SEED)
 
     def _difference(self, ours: np.ndarray, other: np.ndarray) -> Estimate:
-        def metric(targets: np.ndarray, both: np.ndarray) -> float:
-            return auroc(targets, both[:, 0]) - auroc(targets, both[:, 1])
-
-        return self._estimate(metric, np.stack([ours, other], axis=1))
-
-    def _estimate(self, metric: Callable[[np.ndarray, np.ndarray], float], scores: np.ndarray) -> Estimate:
-        patients = [case.patient.id for case in self.cases]
-        return with_interval(metric, self.targets, scores, patients, resamples=RESAMPLES, seed=SEED)
+        """On the same samples of patients, each of whom has one case."""
+        rng = np.random.default_rng(SEED)
+        samples = [np.arange(len(ours)), *(rng.integers(len(ours), size=len(ours)) for _ in range(RESAMPLES))]
+        found = np.array([auroc(self.targets[s], ours[s]) - auroc(self.targets[s], other[s]) for s in samples])
+        low, high = np.nanpercentile(found[1:], [2.5, 97.5])
+        return Estimate(float(found[0]), float(low), float(high))
 
     def _answers(self, config: ModelConfig, taught: Sequence[Case], asked: Sequence[Case]) -> tuple[list[float], float]:
         """Probabilities of the cases asked, and the training's own validation AUROC."""

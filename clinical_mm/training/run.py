@@ -122,7 +122,7 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
 
     reporter.step("calibrating", 0, 1)
     calibration = fit_calibration(
-        taught.logits, data.targets[list(taught.judged)], config.task.kind, config.training.coverage
+        taught.logits(), data.targets[list(taught.judged)], config.task.kind, config.training.coverage
     )
     reporter.step("evaluating", 0, 1)
     metrics = _evaluate(taught, prepared, calibration) | _lasted(taught.positions)
@@ -149,12 +149,20 @@ def _train(request: _Request, reporter: Reporter, cancelled: Callable[[], bool])
 
 @dataclass(frozen=True)
 class _Taught:
-    """What taught: ``logits`` are of the cases ``judged``, each by a network that had not learned from it."""
+    """The trained network in ``fit``; and each network that was trained, with the cases that validated it."""
 
     fit: Fit
-    judged: tuple[int, ...]
-    logits: np.ndarray
+    members: tuple[tuple[Fit, tuple[int, ...]], ...]
     positions: tuple[Position, ...]
+
+    @property
+    def judged(self) -> tuple[int, ...]:
+        """The cases that validated."""
+        return tuple(row for _, rows in self.members for row in rows)
+
+    def logits(self) -> np.ndarray:
+        """``logits[N, K]`` of the cases ``judged``, each by a network that had not learned from it."""
+        return np.concatenate([fit.logits(rows) for fit, rows in self.members])
 
 
 def _teach(
@@ -166,29 +174,28 @@ def _teach(
     cancelled: Callable[[], bool],
 ) -> _Taught:
     """Train the network, and after it the other members of its committee where the configuration asks for one."""
-    config, seed = request.config, request.config.training.seed
-    reporter.members = config.training.members
+    config, seed, count = request.config, request.config.training.seed, request.config.training.members
     patients = [case.patient.id for case in prepared.cases]
-    members, positions = [network], []
-    judged: list[int] = []
-    logits: list[np.ndarray] = []
-    if reporter.members > 1:
+    fits: list[Fit] = []
+    positions = []
+    if count > 1:
         check_members(config, network)
-    for turn, parts in enumerate(rotations(prepared.parts, patients, reporter.members, seed)):
-        if turn:
-            members.append(_network(request, prepared, turn, network)[0].to(accelerator.device))
-        reporter.member = turn
+    reporter.members = count
+    splits = rotations(prepared.parts, patients, count, seed)
+    for turn, parts in enumerate(splits):
+        member = _network(request, prepared, turn, network)[0].to(accelerator.device) if turn else network
         chosen = config.training.model_copy(update={"seed": seed + turn})
-        fit = Fit(members[turn], prepared.data, parts, config.task.kind, chosen, accelerator)
-        name = Path(f"member-{turn}" if reporter.members > 1 else "")
-        positions.append(_run(fit, request.out, name, reporter, cancelled))
-        members[turn].merge_adapters()  # before anything is measured: what is judged is what is saved
-        judged += parts.validation
-        logits.append(fit.logits(parts.validation))
-    if reporter.members > 1:
-        joined = join_members(members).to(accelerator.device)
+        fits.append(Fit(member, prepared.data, parts, config.task.kind, chosen, accelerator))
+        reporter.member = turn
+        name = Path(f"member-{turn}" if count > 1 else "")
+        positions.append(_run(fits[turn], request.out, name, reporter, cancelled))
+        member.merge_adapters()  # before anything is measured: what is judged is what is saved
+    fit = fits[0]
+    if count > 1:
+        joined = join_members([member.network for member in fits]).to(accelerator.device)
         fit = Fit(joined, prepared.data, prepared.parts, config.task.kind, config.training, accelerator)
-    return _Taught(fit, tuple(judged), np.concatenate(logits), tuple(positions))
+    members = tuple((member, parts.validation) for member, parts in zip(fits, splits, strict=True))
+    return _Taught(fit, members, tuple(positions))
 
 
 def _lasted(positions: Sequence[Position]) -> dict[str, Any]:
@@ -218,7 +225,7 @@ def _evaluate(taught: _Taught, prepared: Prepared, calibration: Calibration) -> 
     reports: dict[str, Any] = {}
     test = prepared.parts.test
     for name, rows, logits in (
-        ("validation", taught.judged, taught.logits),
+        ("validation", taught.judged, taught.logits()),
         ("test", test, taught.fit.logits(test)),
     ):
         patients = [prepared.cases[i].patient.id for i in rows]
