@@ -99,7 +99,7 @@ def where(device: torch.device) -> str:
     """Which device gave the numbers."""
     if device.type == "cuda":
         return f"on {torch.cuda.get_device_name(device)}"
-    return f"on the {device.type.upper()}, {torch.get_num_threads()} threads"
+    return f"on the {device.type.upper()}, threads: {torch.get_num_threads()}"
 
 
 def _ready(device: torch.device, batch: int, precision: str) -> tuple[Fit, Feed]:
