@@ -25,6 +25,8 @@ BENCHMARKS = (
     "serving",
     "explaining",
     "cxr_cases",
+    "covid_blues",
+    "gpu_training",
     "fusions",
     "label_efficiency",
     "cautions",

@@ -11,21 +11,30 @@ from __future__ import annotations
 import argparse
 import csv
 import re
-import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.real_study import (
+    FOLDS,
+    SEED,
+    Features,
+    Study,
+    boosting,
+    linear,
+    missing,
+    network_of_two_layers,
+    strongly_regularised,
+    tf_idf,
+)
 from clinical_mm.case import Case, ImageFile, Patient
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.errors import ClinicalMMError, NotEnoughData
-from clinical_mm.evaluation.metrics import Estimate, auroc, with_interval
+from clinical_mm.errors import ClinicalMMError
 from clinical_mm.importing.folder import read_folder, write_folder
 from clinical_mm.importing.outcome import Refused
 
@@ -45,7 +54,6 @@ VITALS = {
     "lymphocytes_1e9_l": "lymphocytes",
 }
 FRONTAL = ("PA", "AP", "AP Supine")
-FOLDS, SEED = 5, 0
 
 
 def masked_case_folder(source: Path, out: Path) -> dict[str, Any]:
@@ -70,36 +78,53 @@ def run() -> str:
 
 
 def auroc_table(source: Path) -> str:
-    """Out-of-fold AUROC of COVID-19 against other pneumonia for our model and its baselines, on the same folds."""
+    """Out-of-fold AUROC of COVID-19 against other pneumonia for our model and its peers, on the same folds."""
     with tempfile.TemporaryDirectory() as folder:
-        counts = masked_case_folder(source, Path(folder) / "plain")
-        cases = [c for c in read_folder(Path(folder) / "plain", Catalogue.load()) if not isinstance(c, Refused)]
-        taught = [c for c in cases if c.diagnoses in {("covid-19",), ("pneumonia",)}]
-        targets = np.array([float(c.diagnoses == ("covid-19",)) for c in taught])
-        folds = list(_folds(targets))
-        sites = _sites(source)
-        sides: dict[str, np.ndarray] = {
-            "**ours: note + image + vitals**": _ours(taught, folds, ("text", "imaging", "vitals"), Path(folder)),
-            "ours, note alone": _ours(taught, folds, ("text",), Path(folder)),
-            "ours, image alone": _ours(taught, folds, ("imaging",), Path(folder)),
-            "ours, vitals alone": _ours(taught, folds, ("vitals",), Path(folder)),
-        }
-        sides["late fusion (mean of the three)"] = np.mean([sides[k] for k in list(sides)[1:]], axis=0)
-        sides["TF-IDF + logistic regression, note"] = _tf_idf([c.note or "" for c in taught], targets, folds)
-        sides["confounder: source site"] = _one_hot([sites.get(c.patient.id, "") for c in taught], targets, folds)
-        sides["confounder: which fields are missing"] = _linear(_missing(taught), targets, folds)
-    patients = [c.patient.id for c in taught]
-    rows = [f"| {name} | {_estimate(targets, scores, patients)} |" for name, scores in sides.items()]
+        counts = masked_case_folder(source, Path(folder))
+        cases = [c for c in read_folder(Path(folder), Catalogue.load()) if not isinstance(c, Refused)]
+        study = Study([c for c in cases if c.diagnoses in {("covid-19",), ("pneumonia",)}], "covid-19")
+        sides = _sides(study)
+        everything = next(iter(sides))
+        provenance, views = _column(source / "provenance.csv", "source_site"), _column(source / "cases.csv", "view")
+        for what, told in (("source site", provenance), ("view of the first picture", views)):
+            sides[f"confounder: {what}"] = study.one_hot([told.get(c.patient.id, "") for c in study.cases])
+        sides["confounder: which fields are missing"] = study.peer(linear, missing(study.cases))
     refused = "; ".join(f"{p}: {why}" for p, why in counts["refused"]) or "none"
     head = [
         f"{counts['labelled']} labelled and {counts['unlabelled']} unlabelled patients entered; refused: {refused}.",
-        f"COVID-19 {int(targets.sum())}, other pneumonia {int((1 - targets).sum())}; {FOLDS} folds, seed {SEED}. "
-        "95 % interval by bootstrap over patients. Notes masked with mask_all.txt.",
+        f"COVID-19 {int(study.targets.sum())}, other pneumonia {int((1 - study.targets).sum())}; {FOLDS} folds, seed "
+        f"{SEED}. 95 % interval by bootstrap over patients. Notes masked with mask_all.txt. {study.brought}",
         "",
-        "| side | AUROC |",
-        "|---|---|",
     ]
-    return "\n".join([*head, *rows])
+    return "\n".join([*head, study.table(sides, everything)])
+
+
+def _sides(study: Study) -> dict[str, np.ndarray]:
+    task = {"task.kind": "exclusive", "task.diagnoses": ["covid-19", "pneumonia"], "training.test_fraction": 0.0}
+    config = ModelConfig.load("few_cases", task)
+    features, notes = Features.of(study.cases, config), [case.note or "" for case in study.cases]
+    ours = {
+        "**ours: note + image + vitals**": study.ours(config, tuple(config.modalities)),
+        "ours, note alone": study.ours(config, ("text", "words")),
+        "ours, image alone": study.ours(config, ("imaging",)),
+        "ours, vitals alone": study.ours(config, ("vitals",)),
+    }
+    sides = {name: side.scores for name, side in ours.items()}
+    sides["ours, one verdict a modality (mean of these three)"] = np.mean([sides[k] for k in list(sides)[1:]], axis=0)
+    sides["ours, of these four what the training's own validation prefers"] = study.chosen(list(ours.values()))
+    one = ModelConfig.load("few_cases", {**task, "training.members": 1})
+    sides["ours, one network in place of five"] = study.ours(one, tuple(one.modalities)).scores
+    sides |= {
+        "TF-IDF + logistic regression, note": study.peer(tf_idf, notes),
+        "mean of MiniLM + logistic regression, note": study.peer(strongly_regularised, features.note),
+        "gradient boosting on frozen embeddings side by side (as HAIM)": study.peer(
+            lambda: features.side_by_side(boosting()), features.joined
+        ),
+        "network of two layers on the same": study.peer(
+            lambda: features.side_by_side(network_of_two_layers()), features.joined
+        ),
+    }
+    return sides
 
 
 def _by_patient(path: Path) -> dict[str, list[dict[str, str]]]:
@@ -130,95 +155,9 @@ def _sex(value: str) -> Any:
     return value if value in {"F", "M"} else None
 
 
-def _folds(targets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import StratifiedKFold
-
-    yield from StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(np.zeros(len(targets)), targets)
-
-
-def _ours(cases: Sequence[Case], folds: Sequence[Any], modalities: Sequence[str], folder: Path) -> np.ndarray:
-    """Out-of-fold probability of COVID-19; cases that lack the modalities get the training share."""
-    from clinical_mm.predictor import load_model
-    from clinical_mm.training.run import train
-
-    base = ModelConfig.load("real_cxr", {"training.test_fraction": 0.0})
-    config = base.model_copy(update={"modalities": {n: base.modalities[n] for n in modalities}})
-    scores = np.zeros(len(cases))
-    for number, (teach, judge) in enumerate(folds):
-        work = folder / f"{'-'.join(modalities)}-{number}"
-        readable = [i for i in teach if _has(cases[i], modalities)]
-        write_folder([cases[i] for i in readable], work / "snapshot")
-        share = np.mean([cases[i].diagnoses == ("covid-19",) for i in teach])
-        scores[judge] = share
-        try:
-            made = train(config, work / "snapshot", work / "out", progress=lambda _: None)
-        except NotEnoughData as error:  # vitals are on few of these cases: then the share is all that can be said
-            print(f"{'+'.join(modalities)}, fold {number}: {error}", file=sys.stderr)
-            continue
-        model = load_model(made.folder)
-        asked = [i for i in judge if _has(cases[i], modalities)]
-        unlabelled = [replace(cases[i], diagnoses=None) for i in asked]
-        for i, answer in zip(asked, model.predict(unlabelled), strict=True):
-            scores[i] = next(d.probability for d in answer.diagnoses if d.code == "covid-19")
-    return scores
-
-
-def _has(case: Case, modalities: Sequence[str]) -> bool:
-    there = {"text": case.note is not None, "imaging": bool(case.images), "vitals": bool(case.vitals)}
-    return any(there[name] for name in modalities)
-
-
-def _tf_idf(notes: Sequence[str], targets: np.ndarray, folds: Sequence[Any]) -> np.ndarray:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    scores = np.zeros(len(notes))
-    for teach, judge in folds:
-        vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-        model = make_pipeline(vectors, LogisticRegression(C=10, class_weight="balanced", max_iter=2000))
-        model.fit([notes[i] for i in teach], targets[teach])
-        scores[judge] = model.predict_proba([notes[i] for i in judge])[:, 1]
-    return scores
-
-
-def _one_hot(values: Sequence[str], targets: np.ndarray, folds: Sequence[Any]) -> np.ndarray:
-    names = sorted(set(values))
-    return _linear(np.array([[float(v == n) for n in names] for v in values]), targets, folds)
-
-
-def _linear(features: np.ndarray, targets: np.ndarray, folds: Sequence[Any]) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
-    scores = np.zeros(len(targets))
-    for teach, judge in folds:
-        model = LogisticRegression(class_weight="balanced", max_iter=2000).fit(features[teach], targets[teach])
-        scores[judge] = model.predict_proba(features[judge])[:, 1]
-    return scores
-
-
-def _missing(cases: Sequence[Case]) -> np.ndarray:
-    return np.array(
-        [
-            [
-                c.patient.age_years is None,
-                c.patient.sex is None,
-                c.note is None,
-                *(n not in c.vitals for n in VITALS.values()),
-            ]
-            for c in cases
-        ],
-        dtype=float,
-    )
-
-
-def _sites(source: Path) -> dict[str, str]:
-    with (source / "provenance.csv").open(encoding="utf-8", newline="") as lines:
-        return {row["case_id"]: row["source_site"] for row in csv.DictReader(lines)}
-
-
-def _estimate(targets: np.ndarray, scores: np.ndarray, patients: Sequence[str]) -> Estimate:
-    return with_interval(auroc, targets, scores, patients, resamples=2000, seed=SEED)
+def _column(path: Path, column: str) -> dict[str, str]:
+    """What the first row of each patient says."""
+    return {patient: rows[0][column] for patient, rows in _by_patient(path).items()}
 
 
 def main() -> None:

@@ -108,13 +108,13 @@ def trained(
     study: Study, config: ModelConfig, seed: int, parts: Split, start: Mapping[str, Tensor] | None = None
 ) -> Fit:
     """Train a configuration, from these weights where given."""
-    from clinical_mm.training.run import _accelerator
+    from clinical_mm.training.learn import choose_accelerator
 
     config = _changed(config, seed=seed)
     network = network_of(study, config, seed)
     if start is not None:
         network.load_state_dict(start)
-    fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, _accelerator(config, "cpu"))
+    fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, choose_accelerator(config, "cpu"))
     with tempfile.TemporaryDirectory() as folder:
         fit.run(Path(folder) / "checkpoint", _Silent(), silent(), lambda: False)  # type: ignore[arg-type]
     return fit

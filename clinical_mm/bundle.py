@@ -48,6 +48,7 @@ from clinical_mm.bundle_layout import (
 from clinical_mm.card import card_markdown
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.cautions import Checks
+from clinical_mm.committee import assemble
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
@@ -55,7 +56,7 @@ from clinical_mm.evaluation.page import report_html
 from clinical_mm.evaluation.report import Report
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
-from clinical_mm.network import MultimodalNetwork, build_network
+from clinical_mm.network import MultimodalNetwork
 from clinical_mm.places import Places
 
 
@@ -163,7 +164,7 @@ def load_bundle(folder: Path) -> Bundle:
         for name, modality in modalities.items():
             modality.load_state(model["modalities"][name])
             modality.load_assets(folder / "assets" / name)
-        network = build_network(config, modalities, diagnoses)
+        network = assemble(config, modalities, diagnoses)
         network.load_state_dict(load_file(folder / WEIGHTS))
         calibration = Calibration.from_json(model["calibration"])
         checks = Checks(tuple(modalities), catalogue)

@@ -121,6 +121,9 @@ class TrainingConfig(_Part):
     test_fraction: float = Field(0.2, ge=0, lt=0.5)
     coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    members: int = Field(
+        1, ge=1, le=10, description="networks that answer together, each validated on another part of the patients"
+    )
 
 
 class ModelConfig(_Part):
@@ -161,6 +164,12 @@ class ModelConfig(_Part):
                     raise ValueError(f"search.space: {name} = {value!r} does not fit: {error}") from error
                 if bool(tried.alignment.epochs) != bool(self.alignment.epochs):
                     raise ValueError(f"search.space: {name} turns alignment on or off, and with it which cases teach")
+        return self
+
+    @model_validator(mode="after")
+    def _a_committee_is_not_aligned(self) -> ModelConfig:
+        if self.training.members > 1 and self.alignment.epochs:
+            raise ValueError("training.members above 1 and alignment.epochs above 0 do not go together; choose one")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> ModelConfig:

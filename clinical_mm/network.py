@@ -117,10 +117,14 @@ class MultimodalNetwork(nn.Module):
 
 
 def build_network(
-    config: ModelConfig, modalities: Mapping[str, Modality], diagnoses: Sequence[str]
+    config: ModelConfig,
+    modalities: Mapping[str, Modality],
+    diagnoses: Sequence[str],
+    shared: Mapping[str, Encoder] | None = None,
 ) -> MultimodalNetwork:
-    """A fresh network for a configuration; raises InvalidConfig."""
-    encoders = {name: part.encoder() for name, part in modalities.items()}
+    """A fresh network for a configuration, with the encoders of another where ``shared``; raises InvalidConfig."""
+    shared = shared or {}
+    encoders = {name: shared[name] if name in shared else part.encoder() for name, part in modalities.items()}
     widths = {name: encoder.width for name, encoder in encoders.items()}
     join = fusion(config.fusion.name, widths, config.fusion.options)
     aligner = Aligner(widths, config.alignment) if config.alignment.epochs else None

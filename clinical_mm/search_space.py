@@ -19,6 +19,7 @@ UNSEARCHED = {
     "training.seed": "the best of several seeds is luck, not a better setting",
     "training.test_fraction": "other cases would judge, and scores on other cases do not compare",
     "training.validation_fraction": "other cases would judge, and scores on other cases do not compare",
+    "training.members": "a trial trains one network, whose members only the final training adds",
     "training.coverage": "it changes nothing that is measured",
 }
 """Dotted names that no space may hold, or any name below, and why."""

@@ -9,7 +9,7 @@ from api.cases.schemas import CaseOut
 from clinical_mm.catalogue import Catalogue
 
 SEXES = {"F": "female", "M": "male", "O": "other", "U": "sex unknown"}
-MODALITIES = {"imaging": "image", "text": "note", "vitals": "vitals"}
+MODALITIES = {"imaging": "image", "text": "note", "vitals": "vitals", "words": "note's words"}
 
 
 def moment(value: datetime | None) -> str:

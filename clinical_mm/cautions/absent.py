@@ -14,7 +14,6 @@ class Absent(Check):
     def cautions(self, seen: Seen) -> Iterator[Caution]:
         """One for each modality that is absent."""
         word = {name: READERS_WORD.get(name, name) for name in seen.sample}
-        rest = " and ".join(word[name] for name, part in seen.sample.items() if part is not None)
-        for name, part in seen.sample.items():
-            if part is None:
-                yield Caution(f"{word[name]}-missing", f"no {word[name]}: the probability rests on {rest} alone")
+        rest = " and ".join(dict.fromkeys(word[name] for name, part in seen.sample.items() if part is not None))
+        for absent in dict.fromkeys(word[name] for name, part in seen.sample.items() if part is None):
+            yield Caution(f"{absent}-missing", f"no {absent}: the probability rests on {rest} alone")

@@ -18,7 +18,7 @@ from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.modalities.base import Sample, Tokens
 
-READERS_WORD = {"imaging": "image", "text": "note", "vitals": "vitals"}
+READERS_WORD = {"imaging": "image", "text": "note", "vitals": "vitals", "words": "note"}
 """A modality as readers call it; half of the codes ``image-missing``, ``note-not-used``, ``vitals-unlike-training``."""
 
 States = Mapping[str, np.ndarray]

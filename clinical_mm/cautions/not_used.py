@@ -14,9 +14,10 @@ class NotUsed(Check):
     def cautions(self, seen: Seen) -> Iterator[Caution]:
         """One for each kind of evidence that the model has no encoder for, and each vital that it does not know."""
         case = seen.case
-        brought = {"imaging": bool(case.images), "text": case.note is not None, "vitals": bool(case.vitals)}
-        for name, there in brought.items():
-            if there and name not in self.modalities:
-                yield Caution(f"{READERS_WORD[name]}-not-used", f"this model does not read {READERS_WORD[name]}")
+        brought = {"image": bool(case.images), "note": case.note is not None, "vitals": bool(case.vitals)}
+        read = {READERS_WORD.get(name, name) for name in self.modalities}
+        for what, there in brought.items():
+            if there and what not in read:
+                yield Caution(f"{what}-not-used", f"this model does not read {what}")
         for name in sorted(set(case.vitals) - {v.name for v in self.catalogue.vitals}):
             yield Caution("vital-not-used", f"this model does not know {name}")

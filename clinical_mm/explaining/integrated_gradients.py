@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clinical_mm.answers import Explanation
 from clinical_mm.case import Case
-from clinical_mm.modalities.base import Batch, Evidence
+from clinical_mm.modalities.base import Batch, Evidence, one_span_a_word
 
 if TYPE_CHECKING:
     from clinical_mm.predictor import Predictor
@@ -56,7 +56,7 @@ class IntegratedGradients:
             value=value,
             completeness_error=error,
             contributions=tuple((n, float(found[n].sum()) if n in found else 0.0) for n in predictor.modalities),
-            text=_joined(parts, lambda e: e.text),
+            text=one_span_a_word(_joined(parts, lambda e: e.text)),
             vitals=_joined(parts, lambda e: e.vitals),
             images=_joined(parts, lambda e: e.images),
         )

@@ -17,6 +17,7 @@ MODALITIES: dict[str, str] = {
     "imaging": "clinical_mm.modalities.imaging:Imaging",
     "text": "clinical_mm.modalities.text:Text",
     "vitals": "clinical_mm.modalities.vitals:Vitals",
+    "words": "clinical_mm.modalities.words:Words",
 }
 """Name in YAML -> where its class is; imported when used, since each brings heavy libraries."""
 

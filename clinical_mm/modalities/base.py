@@ -6,8 +6,9 @@ Shapes: B cases, N tokens, D token width, C channels, H W D pixels, S word piece
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ Sample = Mapping[str, np.ndarray]
 
 Batch = dict[str, Tensor]
 """Many cases' arrays for one modality, each with leading dimension B."""
+
+WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
+"""A word with its inner hyphens, apostrophes and points (``64-year-old``, ``38.6``), or one mark."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,28 @@ class Span:
     end: int
     text: str
     attribution: float
+
+
+def word_spans(note: str, shares: Iterable[tuple[int, int, float]]) -> tuple[Span, ...]:
+    """A span for each word of the note, from shares of runs of characters: (start, end, attribution).
+
+    A share is spread evenly over its characters, so that words gather what is theirs, whatever a model calls a piece.
+    """
+    characters = np.zeros(len(note) + 1)
+    for start, end, share in shares:
+        if end > start:
+            characters[start:end] += share / (end - start)
+    words = WORD.finditer(note)
+    return tuple(Span(w.start(), w.end(), w.group(), float(characters[w.start() : w.end()].sum())) for w in words)
+
+
+def one_span_a_word(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans of the same characters made one, where several modalities read the same note; in the note's order."""
+    sums: dict[tuple[int, int, str], float] = {}
+    for span in spans:
+        place = (span.start, span.end, span.text)
+        sums[place] = sums.get(place, 0.0) + span.attribution
+    return tuple(Span(*place, attribution) for place, attribution in sorted(sums.items()))
 
 
 @dataclass(frozen=True)
@@ -109,6 +135,10 @@ class Encoder(nn.Module, ABC):
 
     def adaptable(self) -> list[str]:
         """Names of the modules that ``learns: lora`` puts adapters beside; none = it takes no adapters."""
+        return []
+
+    def input_parameters(self) -> list[nn.Parameter]:
+        """The parameters that ``inputs`` are made of, such as word embeddings; none = they are read from the batch."""
         return []
 
     def forward(self, batch: Batch) -> Tokens:

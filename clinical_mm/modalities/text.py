@@ -6,7 +6,6 @@ Shapes: B cases, W windows, S word pieces of a window, E embedding width, D toke
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,11 +20,7 @@ from torch import Tensor, nn
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Span, Tokens
-
-WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
-"""A word with its inner hyphens, apostrophes and points (``64-year-old``, ``38.6``), or one mark."""
-
+from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
 
 _QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "query_proj", "value_proj", "q_proj", "v_proj"})
 """What BERT and RoBERTa, DistilBERT, DeBERTa and others call these two projections."""
@@ -120,17 +115,14 @@ class Text(Modality):
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """Attribution of each word: the sum over its pieces in every window that holds them."""
-        note = case.note or ""
         pieces_WS = attributions[0].sum(-1).cpu().numpy()
-        characters = np.zeros(len(note) + 1)
-        for window, row in enumerate(pieces_WS):
-            for piece, share in enumerate(row):
-                start, end = batch["offsets"][0, window, piece].tolist()
-                if end > start:  # the piece's share, spread over its characters, so that words gather what is theirs
-                    characters[start:end] += share / (end - start)
-        words = WORD.finditer(note)
-        spans = [Span(w.start(), w.end(), w.group(), float(characters[w.start() : w.end()].sum())) for w in words]
-        return Evidence(text=tuple(spans))
+        runs_WS2 = batch["offsets"][0].tolist()
+        shares = [
+            (start, end, float(pieces_WS[window, piece]))
+            for window, row in enumerate(runs_WS2)
+            for piece, (start, end) in enumerate(row)
+        ]
+        return Evidence(text=word_spans(case.note or "", shares))
 
     def save_assets(self, folder: Path) -> None:
         """The tokenizer and the BERT's configuration; weights are in the bundle's safetensors."""
@@ -206,6 +198,10 @@ class TextEncoder(Encoder):
             for name, part in self.named_modules()
             if isinstance(part, nn.Linear) and name.rpartition(".")[2] in _QUERY_AND_VALUE
         ]
+
+    def input_parameters(self) -> list[nn.Parameter]:
+        """The word embeddings."""
+        return list(self.bert.get_input_embeddings().parameters())
 
     def inputs(self, batch: Batch) -> Tensor:
         """Word embeddings[B, W, S, E]."""

@@ -111,7 +111,8 @@ def prepare(
     parts = as_told(parts, patients, [name_of(case) for case in cases], told or {})
     modalities = modalities_of(config, catalogue)
     reporter.step("reading", 0, 1)
-    teachers = [cases[i] for i in parts.train]
+    # Of a committee every case teaches some member; what is learned here looks at no label.
+    teachers = [cases[i] for i in (parts.train if chosen.members == 1 else (*parts.train, *parts.validation))]
     for modality in modalities.values():
         modality.fit(teachers)
     unlabelled = without_label(everything, cases, parts, chosen) if config.alignment.epochs else []

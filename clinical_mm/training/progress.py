@@ -45,10 +45,13 @@ class Reporter:
         self._stage = ""
         self._bar: Any = None
         self.epoch = 0
+        self.member, self.members = 0, 1
         self.metrics: dict[str, float] = {}
 
     def step(self, stage: str, done: float, total: float) -> None:
-        """Say that ``done`` of ``total`` of a stage is over."""
+        """Say that ``done`` of ``total`` of a stage is over; of training, that of the member at hand."""
+        if stage == "training":
+            done, total = self.member * total + done, self.members * total
         fraction = self._fraction(stage, done, total)
         if self._listener is None:
             self._draw(stage, done, total)

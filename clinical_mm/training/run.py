@@ -7,36 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from clinical_mm.bundle import load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.device import choose_device
-from clinical_mm.evaluation.calibration import Calibration, fit_calibration
-from clinical_mm.evaluation.judged import Judged
-from clinical_mm.evaluation.report import Report, report_of
-from clinical_mm.evaluation.summary import summary_of
+from clinical_mm.evaluation.calibration import fit_calibration
 from clinical_mm.importing.folder import folder_sha256
-from clinical_mm.network import MultimodalNetwork, build_network
 from clinical_mm.places import Places
-from clinical_mm.training.adapt import cases_that_taught, start_from
-from clinical_mm.training.align import align, retrieval_check
-from clinical_mm.training.checkpoint import Position
-from clinical_mm.training.fit import Fit, Heard, nobody
+from clinical_mm.training.align import retrieval_check
+from clinical_mm.training.fit import Heard
+from clinical_mm.training.judge import evaluate_parts
+from clinical_mm.training.learn import learn
 from clinical_mm.training.prepared import Preparations, Prepared
 from clinical_mm.training.progress import Listener, Reporter
-from clinical_mm.training.reproducible import circumstances, reproducible
-from clinical_mm.training.request import (
-    ALIGNMENT,
-    CHECKPOINT,
-    LOGS,
-    Request,
-    forget_another,
-    read_cases,
-    search_sha256,
-)
+from clinical_mm.training.reproducible import reproducible
+from clinical_mm.training.request import Request, forget_another, read_cases, search_sha256
 from clinical_mm.training.trials import Storage, kept_trials
 
 if TYPE_CHECKING:
@@ -53,17 +38,6 @@ class TrainedModel:
     folder: Path
     metrics: dict[str, Any]
     card: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """A network that has been trained, and what there is to tell of it."""
-
-    network: MultimodalNetwork
-    fit: Fit
-    position: Position
-    aligning: dict[str, Any] | None
-    account: dict[str, Any]
 
 
 def train(  # noqa: PLR0913 - the parts of one training, named
@@ -126,21 +100,21 @@ def _train(request: Request, reporter: Reporter, cancelled: Callable[[], bool]) 
     forget_another(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
     parts, diagnoses, data = prepared.parts, prepared.diagnoses, prepared.data
-    learned = _learn(request, prepared, reporter, cancelled)
-    network, fit, aligning, account = learned.network, learned.fit, learned.aligning, learned.account | searched
+    learned = learn(request, prepared, reporter, cancelled)
+    fit, network = learned.fit, learned.fit.network
 
     reporter.step("calibrating", 0, 1)
-    calibration = fit_calibration(
-        fit.logits(parts.validation), data.targets[list(parts.validation)], config.task.kind, config.training.coverage
-    )
+    validated = data.targets[list(learned.validated)]
+    calibration = fit_calibration(learned.validation_logits(), validated, config.task.kind, config.training.coverage)
     reporter.step("evaluating", 0, 1)
-    metrics, report = _evaluate(fit, prepared, calibration)
-    metrics |= _lasted(learned.position)
-    if aligning is not None:
-        metrics["alignment"] = aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
-    prepared.checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
+    metrics, report = evaluate_parts(learned, prepared, calibration)
+    metrics |= learned.lasted()
+    if learned.aligning is not None:
+        metrics["alignment"] = learned.aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
+    if config.training.members == 1:  # a committee has no case that none of its members has learned from
+        prepared.checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
     used = [prepared.cases[i] for i in prepared.used]
-    card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | account
+    card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
     reporter.step("saving", 0, 1)
     save_bundle(
         out / "bundle",
@@ -160,96 +134,18 @@ def _train(request: Request, reporter: Reporter, cancelled: Callable[[], bool]) 
     return TrainedModel(out / "bundle", metrics, card)
 
 
-def _lasted(position: Position) -> dict[str, Any]:
-    return {"epochs": position.epoch, "best_epoch": position.best_epoch, "history": position.history}
-
-
 def _search(
     request: Request, preparations: Preparations, snapshot_sha256: str, reporter: Reporter, cancelled: Cancelling
 ) -> Found:
     """The best values; trials of another configuration, start or of other cases do not count."""
     from clinical_mm.training.search import Search
 
-    def learn(config: ModelConfig, prepared: Prepared, folder: Path, reporter: Reporter, heard: Heard) -> None:
-        _learn(replace(request, config=config, out=folder), prepared, reporter, cancelled, heard)
+    def one_network(config: ModelConfig, prepared: Prepared, folder: Path, reporter: Reporter, heard: Heard) -> None:
+        alone = config.with_values({"training.members": 1})
+        learn(replace(request, config=alone, out=folder), prepared, reporter, cancelled, heard)
 
     config, folder = request.config, request.out / SEARCH
     folder.mkdir(parents=True, exist_ok=True)
     storage = replace(request.trials, study=f"{request.trials.study} {search_sha256(request, snapshot_sha256)[:16]}")
     with kept_trials(storage, config, cancelled) as trials:
-        return Search(config, preparations, learn, folder, reporter).run(trials)
-
-
-def _learn(
-    request: Request, prepared: Prepared, reporter: Reporter, cancelled: Cancelling, heard: Heard = nobody
-) -> _Learned:
-    """One training, from a fresh network to one that is whole and plain; checkpoints in ``request.out``."""
-    config, data, out = request.config, prepared.data, request.out
-    network, account = _network(request, prepared)
-    accelerator = _accelerator(config, request.device)
-    network.to(accelerator.device)
-    data.cache_frozen(network, accelerator.device, lambda done, total: reporter.step("features", done, total))
-    aligning = align(network, prepared, config, accelerator.device, out / ALIGNMENT, reporter, cancelled)
-    fit = Fit(network, data, prepared.parts, config.task.kind, config.training, accelerator)
-    account |= {"parameters": network.parameter_counts(), "circumstances": circumstances(accelerator.device)}
-    position = _run(fit, out, reporter, cancelled, heard)
-    network.merge_adapters()  # before anything is measured: what is judged is what is saved
-    return _Learned(network, fit, position, aligning, account)
-
-
-def _network(request: Request, prepared: Prepared) -> tuple[MultimodalNetwork, dict[str, Any]]:
-    """The network as training begins, and what the card tells of where it comes from."""
-    torch.manual_seed(request.config.training.seed)
-    network = build_network(request.config, prepared.modalities, prepared.diagnoses)
-    old = request.start
-    account: dict[str, Any] = {}
-    if old is not None:
-        judges = {prepared.names[i] for i in prepared.parts.test}
-        account["started_from"] = start_from(old, network, prepared.modalities, prepared.diagnoses).to_json()
-        account["started_from"]["test_cases_that_taught_it"] = len(cases_that_taught(old) & judges)
-    for name in request.config.modalities:
-        network.restrict(name, request.config.learning(name))
-    return network, account
-
-
-def _evaluate(fit: Fit, prepared: Prepared, calibration: Calibration) -> tuple[dict[str, Any], Report | None]:
-    """The chief metrics of both parts, and the whole report of the test part, where there is one."""
-    parts = prepared.parts
-    taught, chose, judges = (
-        judged(fit, prepared, calibration, rows) for rows in (parts.train, parts.validation, parts.test)
-    )
-    report = report_of(judges, chose, taught) if judges.cases else None
-    return {"validation": summary_of(chose).to_json(), "test": report and report.summary.to_json()}, report
-
-
-def judged(fit: Fit, prepared: Prepared, calibration: Calibration, rows: Sequence[int]) -> Judged:
-    """What an evaluation of these cases looks at."""
-    return Judged(
-        cases=[prepared.cases[i] for i in rows],
-        diagnoses=prepared.diagnoses,
-        modalities=tuple(prepared.modalities),
-        targets=fit.data.targets[list(rows)],
-        present=fit.data.present[list(rows)],
-        calibration=calibration,
-        logits_with=lambda subset: fit.logits(rows, subset),
-    )
-
-
-def _accelerator(config: ModelConfig, device: str) -> Any:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    chosen = choose_device(device)
-    if chosen.index is not None and chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    # Accelerate keeps its first settings for the whole process; a notebook trains more than once.
-    if AcceleratorState._shared_state and AcceleratorState().num_processes == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=chosen.type == "cpu", mixed_precision=config.training.mixed_precision)
-
-
-def _run(fit: Fit, out: Path, reporter: Reporter, cancelled: Cancelling, heard: Heard) -> Position:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(out / LOGS)) as writer:
-        return fit.run(out / CHECKPOINT, writer, reporter, cancelled, heard)
+        return Search(config, preparations, one_network, folder, reporter).run(trials)

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from clinical_mm.errors import NotEnoughData
+
 PARTS = ("train", "validation", "test")
 
 
@@ -57,6 +59,29 @@ def as_told(parts: Split, patients: Sequence[str], names: Sequence[str], told: M
     settled = {patient: part_of[name] for patient, name in zip(patients, names, strict=True) if name in part_of}
     where = {i: settled.get(patients[i], part) for part in PARTS for i in getattr(parts, part)}
     return Split(*(tuple(i for i in sorted(where) if where[i] == part) for part in PARTS))
+
+
+def rotations(parts: Split, patients: Sequence[str], members: int, seed: int) -> list[Split]:
+    """The parts of each member of a committee: every patient who is not in the test part validates one of them.
+
+    Raises:
+        NotEnoughData: fewer such patients than members.
+    """
+    if members == 1:
+        return [parts]
+    rows = sorted((*parts.train, *parts.validation))
+    order = sorted({patients[i] for i in rows}, key=lambda p: (_uniform(f"validation {seed}", p), p))
+    if len(order) < members:
+        raise NotEnoughData(f"{len(order)} patients outside the test part for training.members = {members}; lower it")
+    turn_of = {patient: place % members for place, patient in enumerate(order)}
+    return [
+        Split(
+            tuple(i for i in rows if turn_of[patients[i]] != turn),
+            tuple(i for i in rows if turn_of[patients[i]] == turn),
+            parts.test,
+        )
+        for turn in range(members)
+    ]
 
 
 def _uniform(purpose: str, patient: str) -> float:
