@@ -57,7 +57,7 @@ class Calibrated:
 
 
 def run() -> str:
-    config = ModelConfig.load("small", {"training.epochs": 20, "training.batch_size": 32})
+    config = ModelConfig.load("small", {"training.epochs": 20, "training.batch_size": 32, "alignment.epochs": 0})
     study = Study.of(config, CASES)
     parts = study.split()
     freeze_images(study, parts)

@@ -13,7 +13,7 @@ EPOCHS_OF_ALIGNMENT = 12
 
 
 def run() -> str:
-    config = ModelConfig.load("small", {"training.epochs": 20, "training.batch_size": 16})
+    config = ModelConfig.load("small", {"training.epochs": 20, "training.batch_size": 16, "alignment.epochs": 0})
     with_alignment = config.model_copy(
         update={"alignment": config.alignment.model_copy(update={"epochs": EPOCHS_OF_ALIGNMENT})}
     )

@@ -26,7 +26,7 @@ CASES, REPEATS = 160, 3
 def run() -> str:
     from accelerate import Accelerator
 
-    config = ModelConfig.load("small", {"modalities.imaging.augmentation": False})
+    config = ModelConfig.load("small", {"modalities.imaging.augmentation": False, "alignment.epochs": 0})
     catalogue = Catalogue.load()
     cases = [d.case for d in draw(CASES, seed=0)]
     modalities = modalities_of(config, catalogue)

@@ -122,10 +122,13 @@ class TrainingJob:
 
 
 def _keep_labels(cases: Path, labels: Path) -> None:
-    """Which cases with which labels: what stays of a snapshot, without a word of any patient."""
+    """Which cases with which labels: what stays of a snapshot, without a word of any patient.
+
+    Cases without a label, from which alignment learns, have null.
+    """
     with cases.open(encoding="utf-8") as lines:
         parsed = (json.loads(line) for line in lines)
-        held = {case["id"]: case["diagnoses"] for case in parsed}
+        held = {case["id"]: case.get("diagnoses") for case in parsed}
     labels.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
 

@@ -71,7 +71,8 @@ def test_a_run_may_start_from_a_model_of_the_same_project(
     run = started(client, start_from=model)
     assert run["start_from"] == model
     job = TrainingJob(services.ground, services.cases, services.models, run["id"])
-    assert job._command(Path("out"))[-2:] == ["--start-from", str(services.models.bundle_folder(model))]
+    command = job._command(Path("out"))
+    assert command[command.index("--start-from") + 1] == str(services.models.bundle_folder(model))
     before = state_of(stored)
     for caller, wanted in ((client_as("stranger"), model), (client, "model_none"), (client, "")):
         assert caller.post("/training-runs", json={"config": "small", "start_from": wanted}).status_code == 404

@@ -85,8 +85,9 @@ def test_a_queued_run_becomes_a_model_that_answers(
         second = ended(client, client.post("/training-runs", json=another).json()["id"])
         account = client.get(f"/models/{second['model']}").json()["card"]["started_from"]
         assert account["sha256"] == model["weights_sha256"]
-        assert (account["reused"], account["new"]) == (["encoders", "fusion", "head"], [])
+        assert (account["reused"], account["new"]) == (["aligner", "encoders", "fusion", "head"], [])
     held = json.loads((settings.runs_folder / run / "labels.json").read_text(encoding="utf-8"))
+    assert held.pop(case) is None, "alignment learned from the case without a label too"
     assert sorted(map(sorted, held.values())) == sorted(sorted(c.diagnoses or ()) for c in labelled)
     assert labelled[0].patient.id not in left, "no copy of a case may outlive the case"
 
