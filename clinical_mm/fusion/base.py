@@ -38,11 +38,14 @@ class Fusion(nn.Module, ABC):
 
     width: int
     """D of the joined state."""
+    scale: Tensor | None
+    """``[M]``, how many times each modality counts, where verdicts add up: then training sets it (stacking.py)."""
 
     def __init__(self, widths: Mapping[str, int], options: Mapping[str, Any]) -> None:
         """``widths``: token width of each modality, in order; ``options``: this fusion's part of the YAML."""
         super().__init__()
         self.names = tuple(widths)
+        self.register_buffer("scale", None)
 
     def rows(self) -> dict[str, tuple[str, ...]]:
         """The parameters whose rows each stand for something, a modality above all: parameter -> of what each row is.
@@ -79,7 +82,10 @@ class Pooling(nn.Module):
         return torch.stack(states, dim=1)
 
 
-def equal_weights(present_BM: Tensor, like: Tensor) -> Tensor:
-    """``weights_BM`` of a fusion that has no notion of how much each modality counts: equal over what is present."""
+def equal_weights(present_BM: Tensor, like: Tensor, scale_M: Tensor | None = None) -> Tensor:
+    """``weights_BM`` over what is present: in proportion to a scale, equal without one or where it is 0 for all."""
     flags_BM = present_BM.to(like.dtype)
+    if scale_M is not None:
+        scaled_BM = flags_BM * scale_M
+        flags_BM = torch.where(scaled_BM.sum(1, keepdim=True) > 0, scaled_BM, flags_BM)
     return flags_BM / flags_BM.sum(1, keepdim=True)

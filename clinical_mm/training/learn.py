@@ -23,6 +23,7 @@ from clinical_mm.training.progress import Reporter
 from clinical_mm.training.reproducible import circumstances
 from clinical_mm.training.request import ALIGNMENT, CHECKPOINT, LOGS, Request
 from clinical_mm.training.split import rotations
+from clinical_mm.training.stacking import stack
 
 Cancelling = Callable[[], bool]
 
@@ -76,6 +77,7 @@ def learn(
         fit.network.merge_adapters()  # before anything is measured: what is judged is what is saved
         fits.append(fit)
     members = tuple((fit, fit.split.validation) for fit in fits)
+    stack(fits, config.task.kind)
     whole = fits[0]
     if len(fits) > 1:
         whole = _fit(request, prepared, join_members([fit.network for fit in fits]))
