@@ -8,7 +8,7 @@ Shapes: B cases, K diagnoses, M modalities.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,43 +104,43 @@ class Fit:
         self._take_back_weights()
         return position
 
+    @torch.no_grad()
     def logits(self, rows: Sequence[int], only: Collection[str] | None = None) -> np.ndarray:
         """``logits[N, K]`` of these cases; ``only``: these modalities alone are let in, if a case has any of them."""
-        self.network.eval()
         allowed_M = torch.tensor([only is None or name in only for name in self.network.names], device=self.device)
         found = [np.zeros((0, self.data.targets.shape[1]), np.float32)]
-        with torch.no_grad():
-            for start in range(0, len(rows), EVALUATION_BATCH):
-                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
-                kept_BM = feed.present_BM & allowed_M
-                present_BM = torch.where(kept_BM.any(1, keepdim=True), kept_BM, feed.present_BM)
-                output: Output = self.model(feed.batches, present_BM, feed.cached)
-                found.append(output.logits_BK.float().cpu().numpy())
+        for feed in self._feeds(rows):
+            kept_BM = feed.present_BM & allowed_M
+            present_BM = torch.where(kept_BM.any(1, keepdim=True), kept_BM, feed.present_BM)
+            output: Output = self.model(feed.batches, present_BM, feed.cached)
+            found.append(output.logits_BK.float().cpu().numpy())
         return np.concatenate(found)
 
+    @torch.no_grad()
     def places(self, rows: Sequence[int]) -> np.ndarray:
         """``float32[N, W]``: where these cases lie in the space of similar cases."""
-        self.network.eval()
         found: list[np.ndarray] = []
-        with torch.no_grad():
-            for start in range(0, len(rows), EVALUATION_BATCH):
-                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
-                output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
-                found.append(self.network.place(output, feed.present_BM).float().cpu().numpy())
+        for feed in self._feeds(rows):
+            output: Output = self.model(feed.batches, feed.present_BM, feed.cached)
+            found.append(self.network.place(output, feed.present_BM).float().cpu().numpy())
         return np.concatenate(found)
 
+    @torch.no_grad()
     def states(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
         """``float32[N, D]`` by modality: mean tokens of those of the cases that have it."""
-        self.network.eval()
         found: dict[str, list[np.ndarray]] = {name: [] for name in self.network.names}
-        with torch.no_grad():
-            for start in range(0, len(rows), EVALUATION_BATCH):
-                feed = self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
-                tokens = {**self.network.encode(feed.batches), **feed.cached}
-                there_BM = feed.present_BM.cpu().numpy()
-                for column, (name, mean_BD) in enumerate(mean_states({n: tokens[n] for n in found}).items()):
-                    found[name].append(mean_BD[there_BM[:, column]])
+        for feed in self._feeds(rows):
+            tokens = {**self.network.encode(feed.batches), **feed.cached}
+            there_BM = feed.present_BM.cpu().numpy()
+            for column, (name, mean_BD) in enumerate(mean_states({n: tokens[n] for n in found}).items()):
+                found[name].append(mean_BD[there_BM[:, column]])
         return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def _feeds(self, rows: Sequence[int]) -> Iterator[Feed]:
+        """Batches of these cases for a network that only answers: it is put into evaluation mode."""
+        self.network.eval()
+        for start in range(0, len(rows), EVALUATION_BATCH):
+            yield self.data.feed(rows[start : start + EVALUATION_BATCH], self.device)
 
     def validate(self, cancelled: Callable[[], bool]) -> tuple[float, np.ndarray]:
         """Mean loss and ``logits[N, K]`` of the validation part."""
