@@ -28,6 +28,7 @@ from clinical_mm.training.fit import Fit
 from clinical_mm.training.prepared import Prepared, prepare
 from clinical_mm.training.progress import Reporter
 from clinical_mm.training.split import Split
+from clinical_mm.training.stacking import stack
 
 MODALITIES = ("imaging", "text", "vitals")
 SUBSETS = tuple(s for size in (3, 2, 1) for s in combinations(MODALITIES, size))
@@ -117,6 +118,7 @@ def trained(
     fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, choose_accelerator(config, "cpu"))
     with tempfile.TemporaryDirectory() as folder:
         fit.run(Path(folder) / "checkpoint", _Silent(), silent(), lambda: False)  # type: ignore[arg-type]
+    stack([fit], config.task.kind)
     return fit
 
 
