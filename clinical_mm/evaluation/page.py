@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.evaluation import drawings
+from clinical_mm.evaluation.metrics import Estimate
 from clinical_mm.evaluation.report import Report, signed
 
 if TYPE_CHECKING:
@@ -38,5 +39,19 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": lambda share: f"{100 * share:.0f} %", "signed": signed}
+    environment.filters["percent"] = _percent
+    environment.filters["signed"] = signed
+    environment.filters["two_lines"] = _two_lines
     return environment.from_string((Path(__file__).parent / "report.html.jinja").read_text(encoding="utf-8"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _two_lines(estimate: Estimate) -> str:
+    """An estimate for a narrow column: its interval below its value, in one piece."""
+    from markupsafe import Markup
+
+    value, _, interval = str(estimate).partition(" ")
+    return Markup("{} <span class='interval'>{}</span>").format(value, interval)
