@@ -23,7 +23,7 @@ class Places:
     names: tuple[str, ...]
     vectors: np.ndarray
 
-    def nearest(self, vector: np.ndarray, limit: int) -> list[tuple[str, float]]:
+    def nearest(self, vector: np.ndarray, limit: int | None) -> list[tuple[str, float]]:
         """The cases closest to a unit ``vector[W]`` with their cosine similarity, -1 to 1, closest first."""
         if not self.names:
             return []

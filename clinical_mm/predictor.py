@@ -105,8 +105,10 @@ class Predictor:
         """
         return self._forward([_kept(sample, only) for sample in samples]).logits_BK
 
-    def similar(self, case: Case, limit: int = 5) -> list[tuple[str, float]]:
+    def similar(self, case: Case, limit: int | None = 5) -> list[tuple[str, float]]:
         """Names of the cases of this model's training that lie closest to a case, with cosine similarity, -1 to 1.
+
+        ``limit``: how many at most; None = all of them, closest first.
 
         Raises:
             InvalidCase, UnreadableFile: as ``predict``.

@@ -20,8 +20,8 @@ from api.predictions.schemas import PredictionOut, SimilarCaseOut, SimilarCases
 from api.predictions.tables import PredictionRow
 from api.problems import NotFound
 
-SPARE = 20
-"""So many more likes are asked for: some may have been erased since the model was trained."""
+AT_ONCE = 50
+"""So many likes are looked up at a time: some may have been erased since the model was trained, be it most of them."""
 
 
 class Predictions:
@@ -99,13 +99,18 @@ class Predictions:
         with self._ground.database.reading() as session:
             case = self._cases.core(self._cases.row(session, caller.project_id, case_id))
         model_id = self._models.serving_id(caller.project_id)
-        near = self._models.predictor(model_id).similar(case, limit + SPARE)
-        labels = self._cases.labels(caller, [name for name, _ in near if name != case_id])
-        found = [
-            SimilarCaseOut(case_id=name, similarity=round(similarity, 4), diagnoses=_listed(labels[name]))
-            for name, similarity in near
-            if name in labels
-        ]
+        near = [like for like in self._models.predictor(model_id).similar(case, limit=None) if like[0] != case_id]
+        found: list[SimilarCaseOut] = []
+        for start in range(0, len(near), AT_ONCE):
+            some = near[start : start + AT_ONCE]
+            labels = self._cases.labels(caller, [name for name, _ in some])
+            found += [
+                SimilarCaseOut(case_id=name, similarity=round(similarity, 4), diagnoses=_listed(labels[name]))
+                for name, similarity in some
+                if name in labels
+            ]
+            if len(found) >= limit:
+                break
         return SimilarCases(model=model_id, items=found[:limit])
 
     def row(self, session: Session, project_id: str, prediction_id: str) -> PredictionRow:
