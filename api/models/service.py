@@ -180,7 +180,9 @@ class Models:
         self.get(caller, model_id)
         path = self.bundle_folder(model_id) / part
         if not path.exists():
-            raise NotFound(f"model {model_id} has no report: no case was left to judge it on")
+            raise NotFound(
+                f"model {model_id} has no report: no case was left to judge it on, or it is older than reports are"
+            )
         return path
 
     def _promotion(self, session: Session, caller: Caller, model_id: str, previous: str | None, kind: str) -> None:

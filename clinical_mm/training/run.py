@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from clinical_mm.places import Places
 from clinical_mm.training.align import retrieval_check
 from clinical_mm.training.fit import Heard
 from clinical_mm.training.judge import evaluate_parts
-from clinical_mm.training.learn import learn
+from clinical_mm.training.learn import Cancelling, learn
 from clinical_mm.training.prepared import Preparations, Prepared
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
@@ -27,7 +27,6 @@ from clinical_mm.training.trials import Storage, kept_trials
 if TYPE_CHECKING:
     from clinical_mm.training.search import Found
 
-Cancelling = Callable[[], bool]
 SEARCH, TRIALS = "search", "trials.db"
 
 
@@ -51,7 +50,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     parts: Mapping[str, Sequence[str]] | None = None,
     trials: Storage | None = None,
     progress: Listener | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelling = lambda: False,
 ) -> TrainedModel:
     """Train on the labelled cases of a snapshot (a plain folder). The same ``out`` again goes on at the last epoch.
 
@@ -88,7 +87,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
         reporter.close()
 
 
-def _train(request: Request, reporter: Reporter, cancelled: Callable[[], bool]) -> TrainedModel:
+def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> TrainedModel:
     everything, snapshot_sha256 = read_cases(request), folder_sha256(request.snapshot)
     preparations = Preparations(everything, request.catalogue, request.parts)
     searched: dict[str, Any] = {}
