@@ -67,6 +67,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """What a modality adds to the target's log-odds; 0 where it is absent.
+
+    ``presence`` is the part of ``contribution`` that no pixel, word or value of it earns: that it is there at all.
+    """
+
+    name: str
+    contribution: float
+    presence: float = 0.0
+
+
+@dataclass(frozen=True)
 class Explanation:
     """An additive account of one target on the scale of calibrated log-odds.
 
@@ -75,7 +87,7 @@ class Explanation:
         value: log-odds of the case.
         completeness_error: |sum of attributions - (value - baseline_value)|, relative to that difference (which
             counts as at least 0.1, so that a case that moves nothing has no infinite error).
-        contributions: (modality, sum of its attributions); 0 for those that are absent.
+        contributions: of each modality; they sum to value - baseline_value.
     """
 
     target: str
@@ -83,7 +95,7 @@ class Explanation:
     baseline_value: float
     value: float
     completeness_error: float
-    contributions: tuple[tuple[str, float], ...]
+    contributions: tuple[Contribution, ...]
     text: tuple[Span, ...] = ()
     vitals: tuple[VitalAttribution, ...] = ()
     images: tuple[HeatMap, ...] = ()
@@ -98,7 +110,10 @@ class Explanation:
             "baseline_value": round(self.baseline_value, DIGITS),
             "value": round(self.value, DIGITS),
             "completeness_error": round(self.completeness_error, DIGITS),
-            "modalities": [{"name": n, "contribution": round(c, DIGITS)} for n, c in self.contributions],
+            "modalities": [
+                {"name": c.name, "contribution": round(c.contribution, DIGITS), "presence": round(c.presence, DIGITS)}
+                for c in self.contributions
+            ],
             "text": [
                 {"start": s.start, "end": s.end, "text": s.text, "attribution": round(s.attribution, DIGITS)}
                 for s in self.text

@@ -17,10 +17,11 @@ class ExplanationIn(BaseModel):
 
 
 class ContributionOut(BaseModel):
-    """What a modality adds, on the scale of the explanation."""
+    """What a modality adds, on the scale of the explanation; ``presence`` of it by being there at all."""
 
     name: str
     contribution: float
+    presence: float = 0.0
 
 
 class SpanOut(BaseModel):
@@ -67,6 +68,13 @@ class ExplanationOut(BaseModel):
     vitals: list[VitalOut]
     images: list[HeatMapOut]
     created_at: datetime
+
+
+class MethodOut(BaseModel):
+    """A way to explain that is offered for a model."""
+
+    name: str
+    display: str
 
 
 class ExplanationList(BaseModel):

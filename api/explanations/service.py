@@ -12,7 +12,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.cases.tables import BlobUseRow
-from api.explanations.schemas import ExplanationOut
+from api.explanations.schemas import ExplanationOut, MethodOut
 from api.explanations.tables import ExplanationRow
 from api.ground.clock import now
 from api.ground.ground import Ground
@@ -60,6 +60,10 @@ class Explanations:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
         answer = self._models.predictor(prediction.model_id).explain(case, target, method)
         return self._store(caller, prediction_id, case, answer)
+
+    def methods(self, model_id: str) -> list[MethodOut]:
+        """The ways to explain that are offered for a model, the default first."""
+        return [MethodOut(name=DEFAULT_METHOD, display="Integrated gradients")]
 
     def get(self, caller: Caller, explanation_id: str) -> ExplanationOut:
         """One explanation; raises NotFound."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from clinical_mm.answers import Explanation
+from clinical_mm.answers import Contribution, Explanation
 from clinical_mm.case import Case
 from clinical_mm.modalities.base import Batch, Evidence, one_span_a_word
 
@@ -55,7 +55,9 @@ class IntegratedGradients:
             baseline_value=baseline_value,
             value=value,
             completeness_error=error,
-            contributions=tuple((n, float(found[n].sum()) if n in found else 0.0) for n in predictor.modalities),
+            contributions=tuple(
+                Contribution(n, float(found[n].sum()) if n in found else 0.0) for n in predictor.modalities
+            ),
             text=one_span_a_word(_joined(parts, lambda e: e.text)),
             vitals=_joined(parts, lambda e: e.vitals),
             images=_joined(parts, lambda e: e.images),

@@ -75,7 +75,7 @@ def test_its_probabilities_are_judged_on_every_case_outside_the_test_part(commit
 def test_it_is_explained_as_one_model(served: Predictor, case: Case) -> None:
     account = served.explain(case, served.diagnoses[0])
     moved = account.value - account.baseline_value
-    assert sum(share for _, share in account.contributions) == pytest.approx(moved, abs=max(0.02, 0.05 * abs(moved)))
+    assert sum(c.contribution for c in account.contributions) == pytest.approx(moved, abs=max(0.02, 0.05 * abs(moved)))
     assert served.similar(case)
 
 

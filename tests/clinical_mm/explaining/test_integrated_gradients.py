@@ -14,28 +14,30 @@ from tests.clinical_mm.test_predictor import subsets
 def test_contributions_sum_to_what_the_case_moves(predictor: Predictor, case: Case, there: str) -> None:
     account = predictor.explain(subsets(case)[there], "pneumonia")
     moved = account.value - account.baseline_value
-    total = sum(share for _, share in account.contributions)
+    total = sum(c.contribution for c in account.contributions)
     assert account.completeness_error <= 0.02
     assert total == pytest.approx(moved, abs=0.02 * max(abs(moved), 0.1) + 1e-4)
 
 
 def test_absent_modalities_contribute_nothing(predictor: Predictor, case: Case) -> None:
     account = predictor.explain(subsets(case)["note"], "pneumonia")
-    shares = dict(account.contributions)
+    shares = {c.name: c.contribution for c in account.contributions}
     assert (shares["imaging"], shares["vitals"]) == (0, 0)
     assert (account.images, account.vitals) == ((), ())
 
 
 def test_words_carry_the_whole_of_what_the_note_contributes(predictor: Predictor, case: Case) -> None:
     account = predictor.explain(case, "pneumonia")
-    text, note = dict(account.contributions)["text"], case.note or ""
+    text, note = {c.name: c.contribution for c in account.contributions}["text"], case.note or ""
     assert sum(span.attribution for span in account.text) == pytest.approx(text, abs=1e-3)
     assert all(note[span.start : span.end] == span.text for span in account.text)
 
 
 def test_vitals_carry_the_whole_of_what_the_table_contributes(predictor: Predictor, case: Case) -> None:
     account = predictor.explain(case, "pneumonia")
-    assert sum(v.attribution for v in account.vitals) == pytest.approx(dict(account.contributions)["vitals"], abs=1e-3)
+    assert sum(v.attribution for v in account.vitals) == pytest.approx(
+        {c.name: c.contribution for c in account.contributions}["vitals"], abs=1e-3
+    )
     assert set(case.vitals) <= {v.name for v in account.vitals}
 
 
@@ -48,7 +50,9 @@ def test_the_heat_map_covers_the_picture_and_its_peak_lies_inside(predictor: Pre
 
 def test_explaining_twice_gives_the_same_account(predictor: Predictor, case: Case) -> None:
     one, other = predictor.explain(case, "pneumonia"), predictor.explain(case, "pneumonia")
-    assert dict(one.contributions) == pytest.approx(dict(other.contributions), abs=1e-5)
+    assert {c.name: c.contribution for c in one.contributions} == pytest.approx(
+        {c.name: c.contribution for c in other.contributions}, abs=1e-5
+    )
 
 
 def test_an_unknown_method_lists_the_known_ones(predictor: Predictor, case: Case) -> None:

@@ -187,7 +187,9 @@ def test_an_exclusive_model_gives_probabilities_that_sum_to_one(tmp_path: Path) 
     case = next(d.case for d in draw(20, seed=9) if d.case.note and d.case.vitals)
     assert sum(d.probability for d in model.predict([case])[0].diagnoses) == pytest.approx(1)
     account = model.explain(case, "pneumonia")
-    assert sum(s for _, s in account.contributions) == pytest.approx(account.value - account.baseline_value, abs=0.05)
+    assert sum(c.contribution for c in account.contributions) == pytest.approx(
+        account.value - account.baseline_value, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("labels", [(), ("pneumonia",)])
