@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from clinical_mm.modalities.base import HeatMap, Span, VitalAttribution
@@ -79,15 +80,44 @@ class Contribution:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One value of a case that would be another: ``to`` in the catalogue's unit, None = as if it was not there."""
+
+    name: str
+    value: float | None
+    to: float | None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """What the target's probability would be after some changes."""
+
+    changes: tuple[Change, ...]
+    probability: float
+    probability_after: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's shape."""
+        return {
+            "changes": [{"name": c.name, "value": c.value, "to": c.to, "unit": c.unit} for c in self.changes],
+            "probability": round(self.probability, DIGITS),
+            "probability_after": round(self.probability_after, DIGITS),
+        }
+
+
+@dataclass(frozen=True)
 class Explanation:
     """An additive account of one target on the scale of calibrated log-odds.
 
     Attributes:
-        baseline_value: log-odds of the baseline: mean image, masked words, median vitals.
+        baseline_value: log-odds of how often the training cases had the target: what is known without any modality.
         value: log-odds of the case.
-        completeness_error: |sum of attributions - (value - baseline_value)|, relative to that difference (which
-            counts as at least 0.1, so that a case that moves nothing has no infinite error).
-        contributions: of each modality; they sum to value - baseline_value.
+        completeness_error: what attributions and presences leave of each modality's contribution, summed without
+            sign, relative to value - baseline_value (which counts as at least 0.1).
+        contributions: exact Shapley value of each modality; they sum to value - baseline_value.
+        baselines: modality -> name of the inputs that stand for nothing.
+        counterfactuals: smallest change first.
     """
 
     target: str
@@ -99,6 +129,8 @@ class Explanation:
     text: tuple[Span, ...] = ()
     vitals: tuple[VitalAttribution, ...] = ()
     images: tuple[HeatMap, ...] = ()
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    counterfactuals: tuple[Counterfactual, ...] = ()
     scale: str = "log-odds"
 
     def to_json(self) -> dict[str, Any]:
@@ -123,4 +155,6 @@ class Explanation:
                 for v in self.vitals
             ],
             "images": [{"file": h.file, "frame": h.frame, "peak": list(h.peak)} for h in self.images],
+            "baselines": dict(self.baselines),
+            "counterfactuals": [c.to_json() for c in self.counterfactuals],
         }

@@ -72,23 +72,50 @@ class Together(Encoder):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.width = sum(member.width for member in members)
+        self.baselines, self.deep, self.removable = members[0].baselines, members[0].deep, members[0].removable
 
     def inputs(self, batch: Batch) -> Tensor:
         """What each of them reads."""
         return self._encoders[0].inputs(batch)
 
-    def baseline(self, batch: Batch) -> Tensor:
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
         """Inputs that say nothing."""
-        return self._encoders[0].baseline(batch)
+        return self._encoders[0].baseline(batch, name)
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """The members' tokens stand for the same inputs."""
+        return self._encoders[0].spread(shares_BN, batch)
+
+    def reduced(self, whole: Tokens, baseline: Tensor, batch: Batch, kept: Tensor) -> Tokens:
+        """Each member's tokens of what is kept."""
+        widths = [member.width for member in self._encoders]
+        parts = torch.split(whole.tokens_BND, widths, dim=-1)
+        found = [
+            encoder.reduced(Tokens(part, whole.mask_BN), baseline, batch, kept)
+            for encoder, part in zip(self._encoders, parts, strict=True)
+        ]
+        return _side_by_side(found)
+
+    def silence(self, baseline: str | None = None) -> Tensor | None:
+        """The members' silent states."""
+        found = [state for member in self._encoders if (state := member.silence(baseline)) is not None]
+        return torch.cat(found) if found else None
+
+    def feature_maps(self) -> list[nn.Module]:
+        """The members' maps."""
+        return [layer for member in self._encoders for layer in member.feature_maps()]
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """Which tokens are real follows from the case alone, so that it is the same for all."""
-        found = [encoder.tokens(inputs, batch) for encoder in self._encoders]
-        return Tokens(torch.cat([tokens.tokens_BND for tokens in found], dim=-1), found[0].mask_BN)
+        return _side_by_side([encoder.tokens(inputs, batch) for encoder in self._encoders])
 
     @property
     def _encoders(self) -> list[Encoder]:
         return [member for member in self.members if isinstance(member, Encoder)]
+
+
+def _side_by_side(found: Sequence[Tokens]) -> Tokens:
+    return Tokens(torch.cat([tokens.tokens_BND for tokens in found], dim=-1), found[0].mask_BN)
 
 
 class Committee(Fusion):
@@ -100,12 +127,22 @@ class Committee(Fusion):
         self.members = nn.ModuleList(members)
         self.widths = dict(widths)
         self.width = sum(member.width for member in members)
+        self.attends = all(member.attends for member in members)
+
+    def flow(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
+        """The mean of the members' flows."""
+        found = [member.flow(self._of(turn, tokens), present_BM) for turn, member in enumerate(self._fusions)]
+        return {name: torch.stack([flow[name] for flow in found]).mean(0) for name in self.names}
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """States side by side; the mean of the weights."""
         found = [member(self._of(turn, tokens), present_BM) for turn, member in enumerate(self.members)]
         weights_BM = torch.stack([fused.weights_BM for fused in found]).mean(0)
         return Fused(torch.cat([fused.pooled_BD for fused in found], dim=1), weights_BM)
+
+    @property
+    def _fusions(self) -> list[Fusion]:
+        return [member for member in self.members if isinstance(member, Fusion)]
 
     def _of(self, turn: int, tokens: Mapping[str, Tokens]) -> dict[str, Tokens]:
         mine = dict(tokens)

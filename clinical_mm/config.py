@@ -109,6 +109,9 @@ class TrainingConfig(_Part):
     encoder_learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup_fraction: float = Field(0.1, ge=0, le=1)
+    token_dropout: float = Field(
+        0.0, ge=0, le=1, description="share of cases that lose a random part of a modality's tokens in the second pass"
+    )
     modality_dropout: float = Field(
         0.5, ge=0, lt=1, description="of each modality, in a second pass over the same tokens; 0 = no second pass"
     )

@@ -20,7 +20,7 @@ from clinical_mm.bundle import Bundle, load_bundle
 from clinical_mm.case import Case
 from clinical_mm.cautions import Seen, mean_states
 from clinical_mm.device import choose_device
-from clinical_mm.errors import InvalidCase, UnknownCode
+from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
 from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
 
@@ -119,20 +119,44 @@ class Predictor:
             vector = self.network.place(output, present_BM)[0].float().cpu().numpy()
         return self.bundle.places.nearest(vector, limit)
 
-    def explain(self, case: Case, target: str | None = None, method: str = "integrated_gradients") -> Explanation:
+    def explain(
+        self,
+        case: Case,
+        target: str | None = None,
+        method: str | None = None,
+        baselines: Mapping[str, str] | None = None,
+    ) -> Explanation:
         """Why the model gives ``target`` (default: its most probable diagnosis) its probability.
+
+        ``method``: None = the default. ``baselines``: modality -> name of the inputs that stand for nothing.
 
         Raises:
             UnknownCode: the model has no such diagnosis.
-            InvalidConfig: no such method.
+            InvalidConfig: no such method or baseline, or one that says nothing of such a model.
         """
-        from clinical_mm.explaining import explainer
+        from clinical_mm.explaining import DEFAULT, explainer
+        from clinical_mm.explaining.question import Question
 
         if target is None:
             target = self.predict([case])[0].diagnoses[0].code
         if target not in self.diagnoses:
             raise UnknownCode(f"this model has no diagnosis {target!r}; it has: {', '.join(self.diagnoses)}", "/target")
-        return explainer(method).explain(self, case, target)
+        way = explainer(method or DEFAULT)
+        if not way.applies(self):
+            raise InvalidConfig(f"method {way.name!r} says nothing of this model: {way.__doc__}")
+        self._check_baselines(baselines or {})
+        with self.lock:
+            return way.explain(Question(self, case, target, baselines or {}))
+
+    def _check_baselines(self, baselines: Mapping[str, str]) -> None:
+        for name, baseline in baselines.items():
+            if name not in self.modalities:
+                raise InvalidConfig(
+                    f"baselines: this model has no modality {name!r}; it has: {', '.join(self.modalities)}"
+                )
+            known = self.network.encoder(name).baselines
+            if baseline not in known:
+                raise InvalidConfig(f"baselines: {name} has no baseline {baseline!r}; it has: {', '.join(known)}")
 
     def read(self, case: Case) -> Mapping[str, Sample | None]:
         """The case's arrays for each modality; raises InvalidCase where there are none at all."""

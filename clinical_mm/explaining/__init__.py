@@ -12,8 +12,18 @@ if TYPE_CHECKING:
 
 EXPLAINERS: dict[str, str] = {
     "integrated_gradients": "clinical_mm.explaining.integrated_gradients:IntegratedGradients",
+    "gradient_shap": "clinical_mm.explaining.gradient_shap:GradientShap",
+    "layer_integrated_gradients": "clinical_mm.explaining.layer_integrated_gradients:LayerIntegratedGradients",
+    "grad_cam": "clinical_mm.explaining.grad_cam:GradCam",
+    "occlusion": "clinical_mm.explaining.occlusion:Occlusion",
+    "shapley_sampling": "clinical_mm.explaining.shapley_sampling:ShapleySampling",
+    "attention_flow": "clinical_mm.explaining.attention_flow:AttentionFlow",
+    "counterfactuals": "clinical_mm.explaining.counterfactuals:Counterfactuals",
 }
 """Name in the REST ``methods`` -> where its class is; imported when used."""
+
+DEFAULT = "integrated_gradients"
+"""The explainer that is used where none is asked for: see the table of explainers in docs/benchmarks.md."""
 
 
 def explainer(name: str) -> Explainer:

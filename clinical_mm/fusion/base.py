@@ -38,6 +38,8 @@ class Fusion(nn.Module, ABC):
 
     width: int
     """D of the joined state."""
+    attends: bool = False
+    """Whether it attends to single tokens, so that ``flow`` can tell how much of each reaches the answer."""
     scale: Tensor | None
     """``[M]``, how many times each modality counts, where verdicts add up: then training sets it (stacking.py)."""
 
@@ -53,6 +55,10 @@ class Fusion(nn.Module, ABC):
         A model that starts from another takes such rows over by these names, not by their position.
         """
         return {}
+
+    def flow(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
+        """Of each modality how much of its tokens reaches the joined state, ``[B, N]`` >= 0; where it ``attends``."""
+        raise NotImplementedError(f"{type(self).__name__} attends to no token")
 
     @abstractmethod
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:

@@ -30,6 +30,8 @@ class CrossAttentionOptions(FusionOptions):
 class CrossAttention(Fusion):
     """The default fusion."""
 
+    attends = True
+
     def __init__(self, widths: Mapping[str, int], options: Mapping[str, Any]) -> None:
         super().__init__(widths, options)
         chosen = CrossAttentionOptions.model_validate(options)
@@ -48,22 +50,38 @@ class CrossAttention(Fusion):
 
     def forward(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Fused:
         """Pooled state and attention mass a modality."""
-        states, masks, biases, owners = [], [], [], []
+        queries_BQD, attentions = self._attend(tokens, present_BM)
+        mass = [part.sum(1) for part in self._by_modality(attentions[-1], tokens)]
+        return Fused(self.norm(queries_BQD).mean(1), torch.stack(mass, dim=1))
+
+    def flow(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> dict[str, Tensor]:
+        """Attention rollout: half of a layer's state is what it attended to, half is what was before."""
+        _, attentions = self._attend(tokens, present_BM)
+        flow_BN = torch.zeros_like(attentions[0])
+        for attention_BN in attentions:
+            flow_BN = (flow_BN + attention_BN) / 2
+        return dict(zip(self.names, self._by_modality(flow_BN, tokens), strict=True))
+
+    def _by_modality(self, over_BN: Tensor, tokens: Mapping[str, Tokens]) -> tuple[Tensor, ...]:
+        return torch.split(over_BN, [tokens[name].mask_BN.shape[1] for name in self.names], dim=1)
+
+    def _attend(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Queries after the last layer and the attention mass[B, N] of every layer."""
+        states, masks, biases = [], [], []
         for column, name in enumerate(self.names):
             mine = tokens[name]
             states.append(self.project[name](mine.tokens_BND) + self.kind[column])
             masks.append(mine.mask_BN & present_BM[:, column, None])
-            owners.append(mine.tokens_BND.new_full((mine.tokens_BND.shape[1],), column, dtype=torch.long))
             # Before anything is learned each modality is heard alike, however many tokens it brings.
             counts_B1 = masks[-1].sum(1, keepdim=True).clamp(min=1)
             biases.append((-counts_B1.to(states[-1].dtype).log()).masked_fill(~masks[-1], float("-inf")))
         tokens_BND, bias_BN = torch.cat(states, 1), torch.cat(biases, 1)
         queries_BQD = self.queries.expand(len(tokens_BND), -1, -1)
-        attention_BN = torch.zeros_like(bias_BN)
+        attentions = []
         for layer in self.layers:
             queries_BQD, attention_BN = layer(queries_BQD, tokens_BND, bias_BN)
-        owner_NM = nn.functional.one_hot(torch.cat(owners), len(self.names)).to(attention_BN.dtype)
-        return Fused(self.norm(queries_BQD).mean(1), attention_BN @ owner_NM)
+            attentions.append(attention_BN)
+        return queries_BQD, attentions
 
 
 class _Layer(nn.Module):

@@ -108,6 +108,22 @@ class Evidence:
     images: tuple[HeatMap, ...] = ()
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """A value that one of the case's values could as well be.
+
+    ``distance`` in standard deviations of the population; ``normal``: the nearest normal value to an abnormal one.
+    """
+
+    modality: str
+    name: str
+    value: float
+    to: float
+    unit: str
+    distance: float
+    normal: bool = False
+
+
 class Encoder(nn.Module, ABC):
     """batch -> tokens, with the differentiable inputs apart so that any gradient method can attribute to them.
 
@@ -116,14 +132,20 @@ class Encoder(nn.Module, ABC):
 
     width: int
     """D: the width of the tokens this encoder gives."""
+    baselines: tuple[str, ...]
+    """Names of the inputs that say nothing, the usual one first."""
+    deep: bool = False
+    """Whether it costs so much that explanations by gradients start at its tokens and not at its inputs."""
+    removable: bool = False
+    """Whether a case of which every unit is removed is one without this modality."""
 
     @abstractmethod
     def inputs(self, batch: Batch) -> Tensor:
         """The differentiable leaf: pixels, word embeddings, or vital values; leading dimension B."""
 
     @abstractmethod
-    def baseline(self, batch: Batch) -> Tensor:
-        """Inputs that say nothing (mean image, mask token, population median); same shape as ``inputs``."""
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
+        """Inputs that say nothing, one of ``baselines`` (None = the first); same shape as ``inputs``."""
 
     @abstractmethod
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
@@ -140,6 +162,31 @@ class Encoder(nn.Module, ABC):
     def input_parameters(self) -> list[nn.Parameter]:
         """The parameters that ``inputs`` are made of, such as word embeddings; none = they are read from the batch."""
         return []
+
+    def silence(self, baseline: str | None = None) -> Tensor | None:
+        """A token's state ``[D]`` that says nothing, by the baseline's name; None = only inputs can say nothing."""
+        return None
+
+    def feature_maps(self) -> list[nn.Module]:
+        """Modules whose output ``[B * I, C, ...]`` has a value for each place of each image; none = no pictures."""
+        return []
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """Shares of tokens over the inputs that they stand for, in the shape of ``inputs``; sums are kept.
+
+        Here each token stands for all inputs alike.
+        """
+        inputs = self.inputs(batch)
+        each_B = shares_BN.sum(1) / inputs[0].numel()
+        return each_B.view(-1, *[1] * (inputs.ndim - 1)).expand(inputs.shape)
+
+    def reduced(self, whole: Tokens, baseline: Tensor, batch: Batch, kept: Tensor) -> Tokens:
+        """Tokens where only the inputs ``kept`` (bool, expands to ``inputs``) remain.
+
+        ``whole``: the tokens of the case, one row; a row that keeps nothing is unused where the encoder is
+        ``removable``. Here what is not kept is replaced by the baseline.
+        """
+        return self.tokens(torch.where(kept, self.inputs(batch), baseline), batch)
 
     def forward(self, batch: Batch) -> Tokens:
         """Token states of a batch."""
@@ -196,6 +243,21 @@ class Modality(ABC):
     def reads_alike(self, other: Modality) -> bool:
         """Whether the weights of ``other``'s encoder mean the same in this one's, given that they fit."""
         return type(self) is type(other)
+
+    @abstractmethod
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        """``int64``, expands to ``Encoder.inputs`` of this one case: the unit of each input, -1 = none.
+
+        A unit is what is removed as a whole to see what it does: a word, a vital, a square of a picture.
+        """
+
+    def alternatives(self, case: Case) -> list[Alternative]:
+        """Plausible values in place of the case's own; none where values are no single numbers."""
+        return []
+
+    def changed(self, case: Case, changes: Sequence[Alternative]) -> Sample | None:
+        """What ``read`` gives after some ``alternatives`` came true."""
+        return self.read(case)
 
     @abstractmethod
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:

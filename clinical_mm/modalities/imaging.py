@@ -24,6 +24,7 @@ from clinical_mm.errors import InvalidConfig
 from clinical_mm.modalities.base import Batch, Encoder, Evidence, HeatMap, Modality, Sample, Tokens
 from clinical_mm.pictures import Volume, group, read_picture
 from clinical_mm.vision.augment import Augmentation
+from clinical_mm.vision.erase import erase
 from clinical_mm.vision.intensities import Intensities
 from clinical_mm.vision.networks import build_network, feature_map
 from clinical_mm.vision.prepare import Placement, Preparation, place
@@ -33,6 +34,7 @@ PLACE_CHANNELS = 4
 """Channels for each dimension that tell a token's place."""
 _CASES_FOR_STATISTICS = 256
 _FRAMES_SHOWN = 3
+_SQUARES_A_SIDE, _BLURS_A_SIDE = 8, 12
 _BLOCK = re.compile(r"(denseblock|layer)\d+")
 
 
@@ -58,6 +60,7 @@ class ImagingOptions(BaseModel):
         intensities: what black and white are to pretrained weights, such as [-1024, 1024] to TorchXRayVision's;
             None = the training pictures' mean is 0 and their spread 1.
         augmentation: False = training pictures stay as they are.
+        erasing: share of the training pictures that lose squares to the mean image, so that it comes to say nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +74,7 @@ class ImagingOptions(BaseModel):
     weights: str | None = None
     intensities: tuple[float, float] | None = None
     augmentation: bool = True
+    erasing: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _size_has_the_dimensions(self) -> ImagingOptions:
@@ -86,6 +90,8 @@ class ImageEncoder(Encoder):
 
     The last channels of a token tell its place: what attends over tokens sees no order.
     """
+
+    baselines = ("mean-image", "blurred")
 
     def __init__(self, features: nn.Module, channels: int, spatial_dims: int, intensities: Intensities) -> None:
         super().__init__()
@@ -111,12 +117,40 @@ class ImageEncoder(Encoder):
         """Normalised pixels ``[B, I, C, (D,) H, W]``."""
         return batch["pixels"]
 
-    def baseline(self, batch: Batch) -> Tensor:
-        """The mean training image where a picture lies; padding and absent images stay as they are."""
-        pixels = batch["pixels"]
-        content_BIHW = batch["content"]
-        content = content_BIHW.view(*content_BIHW.shape[:2], *[1] * (pixels.ndim - 4), *content_BIHW.shape[2:])
-        return torch.where(content, self._intensities.mean_like(pixels), pixels)
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
+        """The mean training image, or the picture itself without detail, where a picture lies; padding stays."""
+        pixels, content = batch["pixels"], _content_like(batch)
+        nothing = self._blurred(pixels) if name == "blurred" else self._intensities.mean_like(pixels)
+        return torch.where(content, nothing, pixels)
+
+    def feature_maps(self) -> list[nn.Module]:
+        """The network up to its feature map."""
+        return [self.features]
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """Each place of the feature map over the pixels around it, by bilinear weights; padding gets nothing."""
+        pixels, content = batch["pixels"], _content_like(batch)[:, :, 0].to(shares_BN.dtype)
+        inside_RHW = content.expand(*pixels.shape[:2], *pixels.shape[3:]).flatten(0, 1)
+        with torch.no_grad():
+            grid = self.features(torch.zeros_like(pixels[:1, 0])).shape[2:]
+        shares_R1G = shares_BN.view(-1, 1, *grid)
+        # Over padding alone nothing can be shown: such a place's share goes to all pixels of the picture.
+        with torch.enable_grad():
+            ones = torch.ones_like(shares_R1G, requires_grad=True)
+            (reach_R1G,) = torch.autograd.grad((_upsampled(ones, inside_RHW.shape[1:]) * inside_RHW).sum(), ones)
+        seen = reach_R1G > 1e-3
+        fine_RHW = _upsampled(torch.where(seen, shares_R1G / reach_R1G.clamp(min=1e-3), 0), inside_RHW.shape[1:])
+        rest_R = torch.where(seen, 0, shares_R1G).flatten(1).sum(1) / inside_RHW.flatten(1).sum(1).clamp(min=1)
+        each = (fine_RHW + rest_R.view(-1, *[1] * (fine_RHW.ndim - 1))) * inside_RHW
+        channels = pixels.shape[2]
+        return (each / channels).view(*pixels.shape[:2], 1, *pixels.shape[3:]).expand(pixels.shape)
+
+    def _blurred(self, pixels: Tensor) -> Tensor:
+        from monai.networks.layers.simplelayers import GaussianFilter
+
+        blur = GaussianFilter(pixels.ndim - 3, sigma=pixels.shape[-1] / _BLURS_A_SIDE)
+        found: Tensor = blur.to(pixels.device)(pixels.flatten(0, 1))
+        return found.view_as(pixels)
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """Tokens of all images in turn; those of absent images are masked."""
@@ -136,6 +170,18 @@ class ImageEncoder(Encoder):
                 return F.relu(self.features(pixels))
         real = F.relu(self.features(pixels[present]))
         return real.new_zeros(len(pixels), *real.shape[1:]).index_put((present.nonzero()[:, 0],), real)
+
+
+def _content_like(batch: Batch) -> Tensor:
+    """``content`` with the dimensions of ``pixels``: ``bool[B, I, 1, (1,) H, W]``."""
+    content_BIHW = batch["content"]
+    ones = [1] * (batch["pixels"].ndim - 4)
+    return content_BIHW.view(*content_BIHW.shape[:2], *ones, *content_BIHW.shape[2:])
+
+
+def _upsampled(coarse_R1G: Tensor, size: Sequence[int]) -> Tensor:
+    mode = "trilinear" if coarse_R1G.ndim == 5 else "bilinear"
+    return F.interpolate(coarse_R1G, tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
 @contextmanager
@@ -227,11 +273,15 @@ class Imaging(Modality):
         return {"pixels": channels, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The batch with its pixels slightly turned, moved and re-toned; a training loop calls this, nothing else."""
+        """The batch with its pixels slightly turned, moved and re-toned, some erased; only training loops call this."""
         if self._augment is None:
             return batch
         pixels = batch["pixels"]
-        return {**batch, "pixels": self._augment(pixels.flatten(0, 1), generator).view_as(pixels)}
+        changed = self._augment(pixels.flatten(0, 1), generator)
+        if self.options.erasing:
+            nothing = self._intensities.mean_like(pixels).flatten(0, 1)
+            changed = erase(changed, nothing, self.options.erasing, generator)
+        return {**batch, "pixels": changed.view_as(pixels)}
 
     def encoder(self) -> ImageEncoder:
         """The network that the configuration names; weights random, or from ``weights`` unless a bundle was loaded."""
@@ -241,6 +291,21 @@ class Imaging(Modality):
             self.weights_report = load_weights(network, options.weights)
         features = feature_map(network)
         return ImageEncoder(features, _channels(features, options), options.spatial_dims, self._intensities)
+
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        """Squares (boxes in 3-D) of an eighth of a side, of each image."""
+        size, content = self.options.size, _content_like(batch)
+        each = [torch.arange(side) * _SQUARES_A_SIDE // side for side in size]
+        square, times = torch.zeros(size, dtype=torch.int64), 1
+        for axis, places_ in enumerate(reversed(each)):
+            square += (places_ * times).view(-1, *[1] * axis)
+            times *= _SQUARES_A_SIDE
+        images = torch.arange(content.shape[1]).view(1, -1, 1, *[1] * len(size))
+        numbers = (images * times + square).to(content.device)
+        inside = content & batch["present"].view(1, -1, 1, *[1] * len(size))
+        placed = torch.where(inside, numbers, -1)
+        used = torch.unique(placed[placed >= 0])
+        return torch.where(inside, torch.searchsorted(used, placed.clamp(min=0)), -1)
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """A heat map for each image; for a volume the three frames that matter most."""

@@ -6,6 +6,7 @@ Shapes: B cases, W windows, S word pieces of a window, E embedding width, D toke
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
+from clinical_mm.modalities.base import WORD, Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
 
 _QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "query_proj", "value_proj", "q_proj", "v_proj"})
 """What BERT and RoBERTa, DistilBERT, DeBERTa and others call these two projections."""
+_MOST_UNITS, _SILENT_PIECES = 256, 8
 
 
 class TextOptions(BaseModel):
@@ -113,6 +115,17 @@ class Text(Modality):
         """The BERT, its weights loaded by name or folder, or empty where a bundle fills them."""
         return TextEncoder(self._bert(), self.tokenizer.mask_token_id or self.tokenizer.pad_token_id or 0)
 
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        """Each word, in whatever window it stands; of a long note as many neighbours as make ``_MOST_UNITS`` units."""
+        words = [match.span() for match in WORD.finditer(case.note or "")]
+        together = max(1, math.ceil(len(words) / _MOST_UNITS))
+        of_character = np.full(len(case.note or "") + 1, -1)
+        for number, (start, end) in enumerate(words):
+            of_character[start:end] = number // together
+        of_piece = of_character[batch["offsets"][..., 0].cpu().numpy()]
+        units = torch.from_numpy(of_piece).to(batch["special"].device)
+        return torch.where(batch["special"], -1, units).unsqueeze(-1)
+
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """Attribution of each word: the sum over its pieces in every window that holds them."""
         pieces_WS = attributions[0].sum(-1).cpu().numpy()
@@ -180,6 +193,10 @@ class Text(Modality):
 class TextEncoder(Encoder):
     """input_ids[B, W, S] -> tokens[B, W * S, D]."""
 
+    baselines = ("mask-token", "mean-word")
+    deep = True
+    removable = True
+
     def __init__(self, bert: Any, mask_token_id: int) -> None:
         super().__init__()
         self.bert = bert
@@ -208,11 +225,33 @@ class TextEncoder(Encoder):
         embeddings: Tensor = self.bert.get_input_embeddings()(batch["input_ids"])
         return embeddings
 
-    def baseline(self, batch: Batch) -> Tensor:
-        """The mask token in place of every piece; special tokens stay, so that only words can earn attribution."""
-        masked = torch.where(batch["special"], batch["input_ids"], self._mask_token_id)
-        embeddings: Tensor = self.bert.get_input_embeddings()(masked)
-        return embeddings
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
+        """The mask token, or the mean of all words, in place of every piece; special tokens stay as they are."""
+        embed = self.bert.get_input_embeddings()
+        if name == "mean-word":
+            mean_E: Tensor = embed.weight.mean(0)
+            return torch.where(batch["special"].unsqueeze(-1), embed(batch["input_ids"]), mean_E)
+        masked: Tensor = embed(torch.where(batch["special"], batch["input_ids"], self._mask_token_id))
+        return masked
+
+    def silence(self, baseline: str | None = None) -> Tensor:
+        """The mean state of a few pieces that say nothing, in a window of their own."""
+        ids = torch.full((1, 1, _SILENT_PIECES), self._mask_token_id, device=next(self.bert.parameters()).device)
+        pieces = {"input_ids": ids, "attention_mask": ids >= 0, "special": ids < 0}
+        return self.tokens(self.baseline(pieces, baseline), pieces).tokens_BND[0].mean(0)
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """A state's share to its piece; a special token's to all pieces of its window alike."""
+        special_BWS = batch["special"]
+        shares_BWS = shares_BN.view(special_BWS.shape)
+        words_BWS = ~special_BWS
+        windows_BW1 = (shares_BWS * special_BWS).sum(2, keepdim=True) / words_BWS.sum(2, keepdim=True).clamp(min=1)
+        return (torch.where(special_BWS, 0, shares_BWS) + windows_BW1 * words_BWS).unsqueeze(-1)
+
+    def reduced(self, whole: Tokens, baseline: Tensor, batch: Batch, kept: Tensor) -> Tokens:
+        """A piece that is removed is masked at the fusion: the BERT read the whole note, and is not run again."""
+        states_BND = whole.tokens_BND.expand(len(kept), -1, -1)
+        return Tokens(states_BND, whole.mask_BN & kept.flatten(1))
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """Last hidden states; only windows that hold something are computed."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,24 @@ from scipy.stats import yeojohnson
 from torch import Tensor, nn
 
 from clinical_mm.case import Case
-from clinical_mm.catalogue import Catalogue
+from clinical_mm.catalogue import Catalogue, Range
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Tokens, VitalAttribution
+from clinical_mm.modalities.base import (
+    Alternative,
+    Batch,
+    Encoder,
+    Evidence,
+    Modality,
+    Sample,
+    Tokens,
+    VitalAttribution,
+)
 
 AGE, SEX = "patient.age_years", "patient.sex"
 SEX_VALUE = {"F": 1.0, "M": -1.0}
 IQR_OF_A_NORMAL = 1.349
 """Interquartile range of a standard normal: dividing by it puts a robust z on the scale of standard deviations."""
+_PLAUSIBLE_Z, _ALTERNATIVES, _WIDEST = 2.0, 17, 20.0
 FEWEST_FOR_A_SHAPE, POWERS = 20, (-2.0, 4.0)
 """Fewer values tell no skew; a power beyond these follows single values, not the shape."""
 
@@ -116,6 +126,32 @@ class Vitals(Modality):
         """Each vital has a row of its own in these."""
         return dict.fromkeys(("names", "slopes", "offsets", "adds", "missed"), self.names)
 
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        """Each vital that is present."""
+        present_BV = batch["present"]
+        return torch.where(present_BV, present_BV.cumsum(1) - 1, -1)
+
+    def alternatives(self, case: Case) -> list[Alternative]:
+        """Values between rare extremes of the training part, and the nearest normal one; not of age and sex."""
+        named = ((name, float(value)) for name, value in case.vitals.items() if name in self._usual)
+        return [self._alternative(name, value, to) for name, value in named for to in self._plausible(name, value)]
+
+    def changed(self, case: Case, changes: Sequence[Alternative]) -> Sample | None:
+        """The row with other values."""
+        return self.read(replace(case, vitals={**case.vitals, **{c.name: c.to for c in changes}}))
+
+    def _plausible(self, name: str, value: float) -> list[float]:
+        """Some values from rather low to rather high of the training part, as finely told as the case's own."""
+        vital, decimals = self.catalogue.vital(name), len(f"{value:g}".partition(".")[2])
+        inside = self._usual[name].between(-_PLAUSIBLE_Z, _PLAUSIBLE_Z, _ALTERNATIVES)
+        found = {round(to, decimals) for to in inside} | {_nearest(value, vital.normal)}
+        return sorted(to for to in found if to in vital.plausible and to != value)
+
+    def _alternative(self, name: str, value: float, to: float) -> Alternative:
+        vital, usual = self.catalogue.vital(name), self._usual[name]
+        distance = abs(usual.z(to) - usual.z(value))
+        return Alternative(self.name, name, value, to, vital.unit, distance, normal=to == _nearest(value, vital.normal))
+
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """One attribution for each vital the case has."""
         shares = attributions[0].tolist()
@@ -162,10 +198,22 @@ class Usual:
         power = float(np.clip(yeojohnson(ratio)[1], *POWERS))
         return cls(center, scale, power, _spread(yeojohnson(ratio, lmbda=power)))
 
+    def between(self, low: float, high: float, count: int) -> list[float]:
+        """``count`` values whose z are evenly spaced from ``low`` to ``high``, by reading a fine table backwards."""
+        around = self.center + self.scale * np.linspace(-_WIDEST, _WIDEST, 4001)
+        z = yeojohnson((around - self.center) / self.scale, lmbda=self.power) / self.spread
+        return [float(v) for v in np.interp(np.linspace(low, high, count), z, around)]
+
     def z(self, value: float) -> float:
         """How far from usual a value is."""
         ratio = np.array([(value - self.center) / self.scale])
         return float(yeojohnson(ratio, lmbda=self.power)[0] / self.spread)
+
+
+def _nearest(value: float, normal: Range) -> float:
+    """The value itself, or the end of the normal range that it is beyond."""
+    low, high = (-math.inf if normal.low is None else normal.low), (math.inf if normal.high is None else normal.high)
+    return float(min(max(value, low), high))
 
 
 def _spread(values: np.ndarray) -> float:
@@ -176,6 +224,9 @@ def _spread(values: np.ndarray) -> float:
 
 class VitalsEncoder(Encoder):
     """values[B, V] -> tokens[B, N, D]."""
+
+    baselines = ("median",)
+    removable = True
 
     def __init__(self, count: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -195,9 +246,18 @@ class VitalsEncoder(Encoder):
         """The z values[B, V]."""
         return batch["values"]
 
-    def baseline(self, batch: Batch) -> Tensor:
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
         """The population's median: z = 0 for each."""
         return torch.zeros_like(batch["values"])
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """A vital's own token to that vital; the row's to all that are present, alike."""
+        there_BV = batch["present"].to(shares_BN.dtype)
+        return shares_BN[:, :-1] + shares_BN[:, -1:] * there_BV / there_BV.sum(1, keepdim=True).clamp(min=1)
+
+    def reduced(self, whole: Tokens, baseline: Tensor, batch: Batch, kept: Tensor) -> Tokens:
+        """A vital that is removed is one that was not measured."""
+        return self.tokens(batch["values"], {**batch, "present": batch["present"] & kept})
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """tokens[B, N, D]; absent vitals are masked."""

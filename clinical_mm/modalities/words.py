@@ -107,6 +107,11 @@ class Words(Modality):
         """Each term has a row of its own."""
         return {"terms": tuple(self._columns)}
 
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        """Each known term of the note."""
+        there_BV = batch["tfidf"] > 0
+        return torch.where(there_BV, there_BV.cumsum(1) - 1, -1)
+
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         """Attribution of each word: what the terms it is part of add, shared among their places in the note."""
         note, shares_V = case.note or "", attributions[0].tolist()
@@ -140,6 +145,8 @@ class Words(Modality):
 class WordsEncoder(Encoder):
     """tfidf[B, V] -> one token[B, 1, D], linear in the terms."""
 
+    baselines = ("no-words",)
+
     def __init__(self, count: int, width: int, dropout: float) -> None:
         super().__init__()
         self.width = width
@@ -151,9 +158,14 @@ class WordsEncoder(Encoder):
         """The weights of the terms[B, V]."""
         return batch["tfidf"]
 
-    def baseline(self, batch: Batch) -> Tensor:
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
         """A note without any known word."""
         return torch.zeros_like(batch["tfidf"])
+
+    def spread(self, shares_BN: Tensor, batch: Batch) -> Tensor:
+        """In proportion to the terms' weights in the note."""
+        tfidf_BV = batch["tfidf"]
+        return shares_BN * tfidf_BV / tfidf_BV.sum(1, keepdim=True).clamp(min=1e-9)
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
         """The token of each note."""

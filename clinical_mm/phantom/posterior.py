@@ -7,8 +7,11 @@ Shapes: S states, K diagnoses, V vitals.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import factorial
+from typing import TypeVar
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -34,6 +37,8 @@ from clinical_mm.phantom.model import (
     telling_table,
 )
 
+T = TypeVar("T")
+
 MODALITIES = ("imaging", "text", "vitals")
 
 
@@ -43,8 +48,8 @@ class Evidence:
 
     Attributes:
         age, male: told by note and by vitals, not by the image.
-        findings: finding -> whether it was drawn.
-        told: symptom -> how the note tells of it, one of ``TOLD``.
+        findings: finding -> whether it was drawn; what is left out is not known.
+        told: symptom -> how the note tells of it, one of ``TOLD``; what is left out is not known.
         vitals: catalogue name -> value, of those measured.
     """
 
@@ -89,15 +94,51 @@ def log_likelihood_ratios(evidence: Evidence, code: str) -> dict[str, float]:
     return ratios
 
 
+def lost_without(evidence: Evidence, code: str) -> dict[str, float]:
+    """Log-odds of a diagnosis that each drawn finding and each symptom told of adds: what is lost by not knowing it."""
+    findings, told = evidence.findings or {}, evidence.told or {}
+    less = {name: replace(evidence, findings=_but(findings, name)) for name, drawn in findings.items() if drawn}
+    less |= {name: replace(evidence, told=_but(told, name)) for name, way in told.items() if way != "silent"}
+    whole = _log_odds(evidence, code)
+    return {name: whole - _log_odds(part, code) for name, part in less.items()}
+
+
+def shares(evidence: Evidence, code: str) -> dict[str, float]:
+    """Exact Shapley value, in log-odds of a diagnosis, of each modality that is present."""
+    worth = {s: _log_odds(evidence, code, s) for s in _subsets(evidence.present)}
+    count = len(evidence.present)
+    found = dict.fromkeys(evidence.present, 0.0)
+    for name in found:
+        for subset in (s for s in worth if name not in s):
+            weight = factorial(len(subset)) * factorial(count - len(subset) - 1) / factorial(count)
+            found[name] += weight * (worth[subset | {name}] - worth[subset])
+    return found
+
+
+def _subsets(names: Sequence[str]) -> Iterator[frozenset[str]]:
+    return (frozenset(s) for size in range(len(names) + 1) for s in combinations(names, size))
+
+
+def _log_odds(evidence: Evidence, code: str, modalities: Collection[str] = MODALITIES) -> float:
+    p = float(posterior(evidence, modalities)[DIAGNOSES.index(code)])
+    return float(np.log(max(p, 1e-12) / max(1 - p, 1e-12)))
+
+
+def _but(known: Mapping[str, T], name: str) -> dict[str, T]:
+    return {key: value for key, value in known.items() if key != name}
+
+
 def _log_likelihood_of_findings(findings: Mapping[str, bool]) -> np.ndarray:
-    drawn = np.array([findings[name] for name in FINDINGS])[:, None]
-    table = finding_table()
+    known = [name in findings for name in FINDINGS]
+    drawn = np.array([findings[name] for name in FINDINGS if name in findings])[:, None]
+    table = finding_table()[known]
     return np.asarray(np.log(np.where(drawn, table, 1 - table)).sum(0))
 
 
 def _log_likelihood_of_note(told: Mapping[str, str]) -> np.ndarray:
-    ways = np.array([TOLD.index(told[name]) for name in SYMPTOMS])
-    return np.asarray(np.log(telling_table()[np.arange(len(ways)), ways]).sum(0))
+    known = [row for row, name in enumerate(SYMPTOMS) if name in told]
+    ways = [TOLD.index(told[name]) for name in SYMPTOMS if name in told]
+    return np.asarray(np.log(telling_table()[known, ways]).sum(0))
 
 
 def _log_likelihood_of_vitals(vitals: Mapping[str, float], age: float, male: bool) -> np.ndarray:

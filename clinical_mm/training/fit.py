@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from clinical_mm.cautions import mean_states
 from clinical_mm.config import TrainingConfig
@@ -25,6 +24,7 @@ from clinical_mm.training.checkpoint import Position, load_best, load_checkpoint
 from clinical_mm.training.data import Feed, TrainingData
 from clinical_mm.training.losses import Loss, class_weights, make_loss
 from clinical_mm.training.progress import Reporter
+from clinical_mm.training.removal import drop_modalities, drop_tokens
 from clinical_mm.training.sampling import case_weights, draw_order, log_odds_shift
 from clinical_mm.training.split import Split
 
@@ -171,7 +171,8 @@ class Fit:
         loss = self.loss(output.logits_BK.float(), feed.targets_BK)
         if self.config.modality_dropout:  # the same tokens once more, some modalities left out: encoders cost most
             kept_BM = drop_modalities(feed.present_BM, self.config.modality_dropout, draw)
-            partial: Output = self.model({}, kept_BM, output.tokens)
+            tokens = drop_tokens(dict(output.tokens), self.network, self.config.token_dropout, draw)
+            partial: Output = self.model({}, kept_BM, tokens)
             loss = (loss + self.loss(partial.logits_BK.float(), feed.targets_BK)) / 2
         if self.network.aligner is not None and self.network.aligner.kept:
             loss = loss + self.network.aligner.kept * self.network.aligner.loss(output.tokens, feed.present_BM).total
@@ -204,13 +205,6 @@ class Fit:
         bias = self.network.head.get_parameter("1.bias")
         with torch.no_grad():
             bias.sub_(torch.from_numpy(self.shift).to(bias))
-
-
-def drop_modalities(present_BM: Tensor, probability: float, draw: torch.Generator) -> Tensor:
-    """Presence with each modality dropped at that probability, but never the last one of a case."""
-    keep_BM = torch.rand(present_BM.shape, generator=draw).to(present_BM.device) >= probability
-    kept_BM = present_BM & keep_BM
-    return torch.where(kept_BM.any(1, keepdim=True), kept_BM, present_BM)
 
 
 def _groups(network: MultimodalNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
