@@ -85,50 +85,37 @@ class Bundle:
         return weights_sha256(self.folder)
 
 
-def save_bundle(  # noqa: PLR0913 - the parts of a model, named
-    folder: Path,
-    *,
-    config: ModelConfig,
-    catalogue: Catalogue,
-    diagnoses: Sequence[str],
-    network: MultimodalNetwork,
-    modalities: Mapping[str, Modality],
-    calibration: Calibration,
-    card: dict[str, Any],
-    report: Report | None,
-    split: Mapping[str, Sequence[str]],
-    places: Places,
-    checks: Checks,
-) -> None:
-    """Write a bundle beside ``folder`` and rename it into place: it is there whole or not at all."""
+def save_bundle(bundle: Bundle, report: Report | None, split: Mapping[str, Sequence[str]], places: Places) -> None:
+    """Write a bundle beside its folder and rename it into place: it is there whole or not at all."""
+    folder, card = bundle.folder, bundle.card
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for part in ("configs", "models", "docs"):
         (fresh / part).mkdir(parents=True)
-    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in bundle.network.state_dict().items()}
     save_weights(weights, fresh / WEIGHTS)
-    for name, modality in modalities.items():
+    for name, modality in bundle.modalities.items():
         assets = fresh / "assets" / name
         assets.mkdir(parents=True)
         modality.save_assets(assets)
     model = {
-        "config": config.model_dump(mode="json"),
-        "catalogue": catalogue.model_dump(mode="json"),
-        "diagnoses": list(diagnoses),
-        "modalities": {name: modality.state() for name, modality in modalities.items()},
-        "calibration": calibration.to_json(),
-        "cautions": checks.state(),
+        "config": bundle.config.model_dump(mode="json"),
+        "catalogue": bundle.catalogue.model_dump(mode="json"),
+        "diagnoses": list(bundle.diagnoses),
+        "modalities": {name: modality.state() for name, modality in bundle.modalities.items()},
+        "calibration": bundle.calibration.to_json(),
+        "cautions": bundle.checks.state(),
     }
     _write_json(fresh / MODEL, model)
-    _write_json(fresh / "configs/metadata.json", _metadata(config, diagnoses, card))
+    _write_json(fresh / "configs/metadata.json", _metadata(bundle.config, bundle.diagnoses, card))
     _write_json(fresh / "configs/inference.json", _INFERENCE)
     _write_json(fresh / CARD, card)
     _write_json(fresh / SPLIT, split)
     if report is not None:
         _write_json(fresh / REPORT, report.to_json())
-        (fresh / REPORT_PAGE).write_text(report_html(report, card, catalogue), encoding="utf-8")
+        (fresh / REPORT_PAGE).write_text(report_html(report, card, bundle.catalogue), encoding="utf-8")
     places.save(fresh / PLACES)
-    checks.save_vectors(fresh / CAUTIONS)
+    bundle.checks.save_vectors(fresh / CAUTIONS)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)
     shutil.rmtree(folder, ignore_errors=True)

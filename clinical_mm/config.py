@@ -123,6 +123,9 @@ class TrainingConfig(_Part):
     validation_fraction: float = Field(0.15, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, ge=0, lt=0.5)
     coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
+    judged_cases: int = Field(
+        4, ge=0, description="of the test part, on which explainers are judged at the end; 0 = all are offered unjudged"
+    )
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     members: int = Field(
         1, ge=1, le=10, description="networks that answer together, each validated on another part of the patients"

@@ -134,14 +134,15 @@ class Predictor:
             UnknownCode: the model has no such diagnosis.
             InvalidConfig: no such method or baseline, or one that says nothing of such a model.
         """
-        from clinical_mm.explaining import DEFAULT, explainer
+        from clinical_mm.explaining import explainer
+        from clinical_mm.explaining.offer import offered
         from clinical_mm.explaining.question import Question
 
         if target is None:
             target = self.predict([case])[0].diagnoses[0].code
         if target not in self.diagnoses:
             raise UnknownCode(f"this model has no diagnosis {target!r}; it has: {', '.join(self.diagnoses)}", "/target")
-        way = explainer(method or DEFAULT)
+        way = explainer(method or str(offered(self.card)[0]["method"]))
         if not way.applies(self):
             raise InvalidConfig(f"method {way.name!r} says nothing of this model: {way.__doc__}")
         self._check_baselines(baselines or {})

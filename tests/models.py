@@ -27,7 +27,13 @@ def tiny_config(**changes: Any) -> ModelConfig:
             "vitals": {"width": 16},
         },
         "fusion": {"name": "cross_attention", "options": {"width": 32, "queries": 2, "layers": 1, "heads": 2}},
-        "training": {"epochs": 4, "batch_size": 16, "learning_rate": 0.003, "encoder_learning_rate": 0.003},
+        "training": {
+            "epochs": 4,
+            "batch_size": 16,
+            "learning_rate": 0.003,
+            "encoder_learning_rate": 0.003,
+            "judged_cases": 0,
+        },
     }
     return ModelConfig.parse({**config, **changes})
 

@@ -32,7 +32,7 @@ def blueprint(explanations: Explanations) -> APIBlueprint:
     @needs(Role.CLINICIAN)
     def create_explanation(path: PredictionPath, body: ExplanationIn) -> Answer:
         """Explain the most probable diagnosis, or `target`."""
-        made = explanations.create(caller(), path.id, body.target, body.methods)
+        made = explanations.create(caller(), path.id, body.target, body.methods, body.baselines)
         return answer(made, 201, {"Location": f"/v1/explanations/{made.id}"})
 
     @api.get("/predictions/<id>/explanations", responses={200: ExplanationList})

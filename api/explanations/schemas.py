@@ -9,11 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ExplanationIn(BaseModel):
-    """What to explain, and how; absent = the most probable diagnosis, by integrated gradients."""
+    """What to explain, and how; absent = the most probable diagnosis, by the model's default method.
+
+    ``baselines``: modality -> name of the inputs that stand for nothing, such as {"imaging": "blurred"}.
+    """
 
     model_config = ConfigDict(extra="forbid")
     target: Annotated[str | None, Field(max_length=64)] = None
     methods: Annotated[list[Annotated[str, Field(max_length=64)]] | None, Field(min_length=1, max_length=1)] = None
+    baselines: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]] | None, Field(max_length=16)
+    ] = None
 
 
 class ContributionOut(BaseModel):
@@ -51,8 +57,28 @@ class HeatMapOut(BaseModel):
     peak: tuple[int, int]
 
 
+class ChangeOut(BaseModel):
+    """One value that would be another, in the catalogue's unit; ``to`` null: a modality that would not be there."""
+
+    name: str
+    value: float | None
+    to: float | None
+    unit: str
+
+
+class CounterfactualOut(BaseModel):
+    """What the target's probability would be after some changes."""
+
+    changes: list[ChangeOut]
+    probability: float
+    probability_after: float
+
+
 class ExplanationOut(BaseModel):
-    """An additive account: contributions sum to value minus baseline_value, up to the completeness error."""
+    """An additive account: contributions sum to value minus baseline_value, exactly.
+
+    What pixels, words and values earn and ``presence`` sum to each contribution, up to the completeness error.
+    """
 
     id: str
     prediction_id: str
@@ -67,6 +93,8 @@ class ExplanationOut(BaseModel):
     text: list[SpanOut]
     vitals: list[VitalOut]
     images: list[HeatMapOut]
+    baselines: dict[str, str] = {}
+    counterfactuals: list[CounterfactualOut] = []
     created_at: datetime
 
 

@@ -20,13 +20,14 @@ from api.ground.ids import new_id
 from api.models.service import Models
 from api.predictions.service import Predictions
 from api.problems import Conflict, NotFound
+from clinical_mm.errors import InvalidConfig
+from clinical_mm.explaining.offer import offered
 
 if TYPE_CHECKING:
     from clinical_mm.answers import Explanation
     from clinical_mm.case import Case
 
 LONGEST_SIDE = 1024
-DEFAULT_METHOD = "integrated_gradients"
 
 
 class Explanations:
@@ -37,14 +38,19 @@ class Explanations:
         self._models, self._predictions = models, predictions
 
     def create(
-        self, caller: Caller, prediction_id: str, target: str | None = None, methods: list[str] | None = None
+        self,
+        caller: Caller,
+        prediction_id: str,
+        target: str | None = None,
+        methods: list[str] | None = None,
+        baselines: dict[str, str] | None = None,
     ) -> ExplanationOut:
         """Explain one target of a prediction; the same question again gives the stored answer.
 
         Raises:
             NotFound: no such prediction in the project.
             Conflict: the case has changed since the prediction.
-            UnknownCode, InvalidConfig: the model has no such diagnosis; there is no such method.
+            UnknownCode, InvalidConfig: the model has no such diagnosis or baseline, or does not offer such a method.
         """
         caller.require(Role.CLINICIAN)
         with self._ground.database.reading() as session:
@@ -52,18 +58,18 @@ class Explanations:
             row = self._cases.row(session, caller.project_id, prediction.case_id)
             case, changed = self._cases.core(row), prediction.case_version != row.version
         target = target or str(prediction.result["diagnoses"][0]["code"])
-        method = (methods or [DEFAULT_METHOD])[0]
-        known = self._known(prediction_id, target, method)
+        method = self._method(prediction.model_id, methods)
+        known = self._known(prediction_id, target, method, baselines or {})
         if known is not None:
             return known
         if changed:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
-        answer = self._models.predictor(prediction.model_id).explain(case, target, method)
-        return self._store(caller, prediction_id, case, answer)
+        answer = self._models.predictor(prediction.model_id).explain(case, target, method, baselines)
+        return self._store(caller, prediction_id, case, answer, baselines or {})
 
     def methods(self, model_id: str) -> list[MethodOut]:
         """The ways to explain that are offered for a model, the default first."""
-        return [MethodOut(name=DEFAULT_METHOD, display="Integrated gradients")]
+        return [MethodOut(name=row["method"], display=row["display"]) for row in offered(self._models.card(model_id))]
 
     def get(self, caller: Caller, explanation_id: str) -> ExplanationOut:
         """One explanation; raises NotFound."""
@@ -90,7 +96,9 @@ class Explanations:
         where = row.result["images"][position]
         return _composed(case.images[where["file"]].read(), where["frame"], overlay)
 
-    def _store(self, caller: Caller, prediction_id: str, case: Case, answer: Explanation) -> ExplanationOut:
+    def _store(
+        self, caller: Caller, prediction_id: str, case: Case, answer: Explanation, asked: dict[str, str]
+    ) -> ExplanationOut:
         pictures = [_overlay(case, heat.file, heat.values) for heat in answer.images]
         with self._ground.blobs.writing():
             digests = [self._ground.blobs.put(png) for png in pictures]
@@ -103,7 +111,7 @@ class Explanations:
                 method=answer.method,
                 created_at=now(),
                 created_by=caller.signature,
-                result=answer.to_json(),
+                result={**answer.to_json(), "asked": asked},
                 image_blobs=digests,
             )
             with self._ground.database.transaction() as session:
@@ -116,15 +124,24 @@ class Explanations:
                 )
         return _out(row)
 
-    def _known(self, prediction_id: str, target: str, method: str) -> ExplanationOut | None:
+    def _method(self, model_id: str, methods: list[str] | None) -> str:
+        """The method asked for, or the model's default; raises InvalidConfig where it is not offered."""
+        names = [one.name for one in self.methods(model_id)]
+        method = methods[0] if methods else names[0]
+        if method not in names:
+            raise InvalidConfig(f"this model does not offer the method {method!r}; it offers: {', '.join(names)}")
+        return method
+
+    def _known(self, prediction_id: str, target: str, method: str, baselines: dict[str, str]) -> ExplanationOut | None:
+        """The stored answer to the same question."""
         query = select(ExplanationRow).where(
             ExplanationRow.prediction_id == prediction_id,
             ExplanationRow.target == target,
             ExplanationRow.method == method,
         )
         with self._ground.database.reading() as session:
-            row = session.scalars(query).first()
-            return None if row is None else _out(row)
+            same = (row for row in session.scalars(query) if row.result.get("asked", {}) == baselines)
+            return next(map(_out, same), None)
 
     def _row(self, session: Session, caller: Caller, explanation_id: str) -> ExplanationRow:
         row = session.get(ExplanationRow, explanation_id)

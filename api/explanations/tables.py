@@ -25,6 +25,7 @@ class ExplanationRow(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(160))
     result: Mapped[dict[str, Any]]
-    """scale, baseline_value, value, completeness_error, modalities, text, vitals, images (file, frame, peak)."""
+    """scale, baseline_value, value, completeness_error, modalities, text, vitals, images (file, frame, peak),
+    baselines, counterfactuals; ``asked``: the baselines that were asked for."""
     image_blobs: Mapped[list[str]]
     """SHA-256 of each heat map's PNG (RGBA overlay), in the order of result["images"]."""

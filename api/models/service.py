@@ -135,6 +135,14 @@ class Models:
         """The same as one HTML document with pictures; raises NotFound."""
         return self._report_file(caller, model_id, REPORT_PAGE).read_text(encoding="utf-8")
 
+    def card(self, model_id: str) -> dict[str, Any]:
+        """The card of a model whose id is known to be of the caller's project; raises NotFound."""
+        with self._ground.database.reading() as session:
+            row = session.get(ModelRow, model_id)
+            if row is None:
+                raise NotFound(f"no model {model_id!r}")
+            return row.card
+
     def bundle_folder(self, model_id: str) -> Path:
         """Where a model's bundle lies."""
         return self._ground.settings.models_folder / model_id

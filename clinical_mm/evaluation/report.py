@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Report:
     Attributes:
         subsets: by the modalities let in; groups: by who the patients are and how their images were made.
         confounders: what circumstances tell by themselves.
+        explanations: a row for each explainer, with its scores (``explaining.offer``).
     """
 
     summary: Summary
@@ -41,6 +42,7 @@ class Report:
     subsets: tuple[SubsetReport, ...]
     groups: tuple[GroupReport, ...]
     confounders: tuple[Confounder, ...]
+    explanations: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -52,6 +54,7 @@ class Report:
             "subsets": [s.to_json() for s in self.subsets],
             "groups": [g.to_json() for g in self.groups],
             "confounders": [c.to_json() for c in self.confounders],
+            "explanations": [dict(row) for row in self.explanations],
         }
 
     def to_text(self) -> str:
@@ -75,6 +78,9 @@ class Report:
         ]
         lines += [
             PARTS.format(f"confounder alone: {c.name}", c.cases, str(c.macro_auroc), "") for c in self.confounders
+        ]
+        lines += [
+            PARTS.format(f"explainer: {row['display']}", row["cases"], *_explainer(row)) for row in self.explanations
         ]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -112,6 +118,16 @@ def report_of(judged: Judged, chose: Judged | None = None, taught: Judged | None
         groups=tuple(by_group(judged)),
         confounders=tuple(confounders(judged, taught)),
     )
+
+
+def _explainer(row: Mapping[str, Any]) -> tuple[str, str]:
+    if not row["cases"]:
+        return "not judged", ""
+    told = (
+        f"gain {row['gain']:+.2f}",
+        f"error {row['completeness_error']:.1%}, shuffled weights {row['randomised']:.2f}",
+    )
+    return told if row["offered"] else (told[0], f"{told[1]}: not offered")
 
 
 def signed(estimate: Estimate) -> str:

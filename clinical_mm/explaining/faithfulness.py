@@ -15,7 +15,7 @@ Shapes: U units of one modality, of all modalities one after the other where joi
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,7 @@ class Faithfulness:
         """Plain data for the model's report."""
         return {
             "method": self.method,
+            "display": explainer(self.method).display,
             "offered": self.offered,
             "cases": len(self.gain),
             "gain": round(float(np.mean(self.gain)), 4),
@@ -228,8 +229,3 @@ def _summary(method: str, rows: Sequence[_Row]) -> Faithfulness:
         agreement=mean(lambda r: r.agreement),
         completeness_error=mean(lambda r: r.completeness_error),
     )
-
-
-def offered(judged: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Names of the explainers of a report that may be shown."""
-    return (str(row["method"]) for row in judged if row["offered"])

@@ -118,7 +118,12 @@ class Marginal:
     def of_tokens(self, tokens: Tokens) -> Tensor:
         """The marginal[R] of tokens with R rows."""
         rows, contexts = len(tokens.mask_BN), len(self.contexts)
-        mine = Tokens(tokens.tokens_BND.repeat_interleave(contexts, 0), tokens.mask_BN.repeat_interleave(contexts, 0))
+        states = tokens.tokens_BND
+        if rows > 1 and states.stride(0) == 0:  # one row expanded stays so: see fusion.base.once
+            states = states[:1].expand(rows * contexts, -1, -1)
+        else:
+            states = states.repeat_interleave(contexts, 0)
+        mine = Tokens(states, tokens.mask_BN.repeat_interleave(contexts, 0))
         subsets = [subset | {self.name} for subset, _ in self.contexts] * rows
         found_RC = self.question.log_odds({**self.question.tokens, self.name: mine}, subsets).view(rows, contexts)
         return found_RC @ found_RC.new_tensor([weight for _, weight in self.contexts])

@@ -65,6 +65,13 @@ class Fusion(nn.Module, ABC):
         """Join; every row of ``present_BM`` has at least one True."""
 
 
+def once(layer: nn.Module, tokens_BND: Tensor) -> Tensor:
+    """What a layer makes of tokens; computed once where all rows are one row expanded, as explanations give them."""
+    if len(tokens_BND) > 1 and tokens_BND.stride(0) == 0:
+        return torch.as_tensor(layer(tokens_BND[:1])).expand(len(tokens_BND), -1, -1)
+    return torch.as_tensor(layer(tokens_BND))
+
+
 class Pooling(nn.Module):
     """Mean of a modality's real tokens, brought to a common width: what the simpler fusions start from."""
 

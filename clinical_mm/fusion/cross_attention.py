@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clinical_mm.fusion.base import Fused, Fusion, FusionOptions
+from clinical_mm.fusion.base import Fused, Fusion, FusionOptions, once
 from clinical_mm.modalities.base import Tokens
 
 
@@ -70,7 +70,7 @@ class CrossAttention(Fusion):
         states, masks, biases = [], [], []
         for column, name in enumerate(self.names):
             mine = tokens[name]
-            states.append(self.project[name](mine.tokens_BND) + self.kind[column])
+            states.append(once(self.project[name], mine.tokens_BND) + self.kind[column])
             masks.append(mine.mask_BN & present_BM[:, column, None])
             # Before anything is learned each modality is heard alike, however many tokens it brings.
             counts_B1 = masks[-1].sum(1, keepdim=True).clamp(min=1)

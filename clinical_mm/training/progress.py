@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-STAGES = ("reading", "features", "aligning", "training", "calibrating", "evaluating", "saving")
-SHARES = (0.08, 0.2, 0.1, 0.52, 0.02, 0.06, 0.02)
+STAGES = ("reading", "features", "aligning", "training", "calibrating", "evaluating", "explaining", "saving")
+SHARES = (0.08, 0.2, 0.1, 0.46, 0.02, 0.04, 0.08, 0.02)
 """Rough share that each stage takes of the time of one training."""
 SEARCHING = "searching"
 """The stage before them, where values are searched for: a training a trial."""

@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_mm.bundle import load_bundle, save_bundle
+from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.evaluation.calibration import fit_calibration
+from clinical_mm.errors import Cancelled
+from clinical_mm.evaluation.calibration import Calibration, fit_calibration
+from clinical_mm.explaining.offer import judged
 from clinical_mm.importing.folder import folder_sha256
 from clinical_mm.places import Places
+from clinical_mm.predictor import Predictor
 from clinical_mm.training.align import retrieval_check
 from clinical_mm.training.fit import Heard
 from clinical_mm.training.judge import evaluate_parts
-from clinical_mm.training.learn import Cancelling, learn
+from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
@@ -25,6 +28,8 @@ from clinical_mm.training.request import Request, forget_another, read_cases, se
 from clinical_mm.training.trials import Storage, kept_trials
 
 if TYPE_CHECKING:
+    import torch
+
     from clinical_mm.training.search import Found
 
 SEARCH, TRIALS = "search", "trials.db"
@@ -98,13 +103,12 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     config, catalogue, out = request.config, request.catalogue, request.out
     forget_another(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
-    parts, diagnoses, data = prepared.parts, prepared.diagnoses, prepared.data
+    parts, diagnoses = prepared.parts, prepared.diagnoses
     learned = learn(request, prepared, reporter, cancelled)
     fit, network = learned.fit, learned.fit.network
 
     reporter.step("calibrating", 0, 1)
-    validated = data.targets[list(learned.validated)]
-    calibration = fit_calibration(learned.validation_logits(), validated, config.task.kind, config.training.coverage)
+    calibration = _calibrated(learned, prepared, config)
     reporter.step("evaluating", 0, 1)
     metrics, report = evaluate_parts(learned, prepared, calibration)
     metrics |= learned.lasted()
@@ -114,23 +118,40 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
         prepared.checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
     used = [prepared.cases[i] for i in prepared.used]
     card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
+    bundle = Bundle(
+        out / "bundle", config, catalogue, diagnoses, prepared.modalities, network, calibration, card, prepared.checks
+    )
+    card["explanations"] = _explained(bundle, prepared, fit.device, reporter, cancelled)
     reporter.step("saving", 0, 1)
     save_bundle(
-        out / "bundle",
-        config=config,
-        catalogue=catalogue,
-        diagnoses=diagnoses,
-        network=network,
-        modalities=prepared.modalities,
-        calibration=calibration,
-        card=card,
-        report=report,
-        split=prepared.split_names(everything),
-        places=Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
-        checks=prepared.checks,
+        bundle,
+        report and replace(report, explanations=card["explanations"]),
+        prepared.split_names(everything),
+        Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
     )
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _calibrated(learned: Learned, prepared: Prepared, config: ModelConfig) -> Calibration:
+    validated = prepared.data.targets[list(learned.validated)]
+    return fit_calibration(learned.validation_logits(), validated, config.task.kind, config.training.coverage)
+
+
+def _explained(
+    bundle: Bundle, prepared: Prepared, device: torch.device, reporter: Reporter, cancelled: Cancelling
+) -> list[dict[str, Any]]:
+    """Which explainers apply to the model, judged on some cases that it did not learn from."""
+    held_back = prepared.parts.test or prepared.parts.validation
+    cases = [prepared.cases[i] for i in held_back[: bundle.config.training.judged_cases]]
+
+    def tell(done: int, of: int) -> None:
+        if cancelled():
+            raise Cancelled("training was cancelled")
+        reporter.step("explaining", done, of)
+
+    tell(0, 1)
+    return judged(Predictor(bundle, str(device)), cases, tell)
 
 
 def _search(

@@ -26,18 +26,19 @@ def test_absent_modalities_contribute_nothing(predictor: Predictor, case: Case) 
     assert (account.images, account.vitals) == ((), ())
 
 
-def test_words_carry_the_whole_of_what_the_note_contributes(predictor: Predictor, case: Case) -> None:
+def test_words_and_presence_carry_the_whole_of_what_the_note_contributes(predictor: Predictor, case: Case) -> None:
     account = predictor.explain(case, "pneumonia")
-    text, note = {c.name: c.contribution for c in account.contributions}["text"], case.note or ""
-    assert sum(span.attribution for span in account.text) == pytest.approx(text, abs=1e-3)
+    text, note = next(c for c in account.contributions if c.name == "text"), case.note or ""
+    total = sum(span.attribution for span in account.text) + text.presence
+    assert total == pytest.approx(text.contribution, abs=0.02)
     assert all(note[span.start : span.end] == span.text for span in account.text)
 
 
-def test_vitals_carry_the_whole_of_what_the_table_contributes(predictor: Predictor, case: Case) -> None:
+def test_vitals_and_presence_carry_the_whole_of_what_the_table_contributes(predictor: Predictor, case: Case) -> None:
     account = predictor.explain(case, "pneumonia")
-    assert sum(v.attribution for v in account.vitals) == pytest.approx(
-        {c.name: c.contribution for c in account.contributions}["vitals"], abs=1e-3
-    )
+    vitals = next(c for c in account.contributions if c.name == "vitals")
+    total = sum(v.attribution for v in account.vitals) + vitals.presence
+    assert total == pytest.approx(vitals.contribution, abs=0.02)
     assert set(case.vitals) <= {v.name for v in account.vitals}
 
 

@@ -116,7 +116,7 @@ def test_progress_names_every_stage_and_never_goes_back(snapshot: Path, tmp_path
     told: list[Progress] = []
     quietly(light(), snapshot, tmp_path, progress=told.append)
     stages = list(dict.fromkeys(p.stage for p in told))
-    assert stages == ["reading", "features", "training", "calibrating", "evaluating", "saving"]
+    assert stages == ["reading", "features", "training", "calibrating", "evaluating", "explaining", "saving"]
     fractions = [p.fraction for p in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
