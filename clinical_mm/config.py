@@ -124,7 +124,7 @@ class TrainingConfig(_Part):
     test_fraction: float = Field(0.2, ge=0, lt=0.5)
     coverage: float = Field(0.9, gt=0, lt=1, description="of the prediction sets")
     judged_cases: int = Field(
-        4, ge=0, description="of the test part, on which explainers are judged at the end; 0 = all are offered unjudged"
+        2, ge=0, description="of the test part, on which explainers are judged at the end; 0 = all are offered unjudged"
     )
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     members: int = Field(

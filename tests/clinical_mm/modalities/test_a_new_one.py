@@ -24,6 +24,8 @@ from tests.models import phantom_folder, tiny_config
 class WordEncoder(Encoder):
     """counts[B, N] -> tokens[B, N, 8]."""
 
+    baselines = ("nothing",)
+
     def __init__(self, count: int) -> None:
         super().__init__()
         self.width = 8
@@ -32,7 +34,7 @@ class WordEncoder(Encoder):
     def inputs(self, batch: Batch) -> Tensor:
         return batch["counts"]
 
-    def baseline(self, batch: Batch) -> Tensor:
+    def baseline(self, batch: Batch, name: str | None = None) -> Tensor:
         return torch.zeros_like(batch["counts"])
 
     def tokens(self, inputs: Tensor, batch: Batch) -> Tokens:
@@ -58,6 +60,9 @@ class WordCount(Modality):
 
     def encoder(self) -> Encoder:
         return WordEncoder(len(self.words))
+
+    def units(self, case: Case, batch: Batch) -> Tensor:
+        return torch.arange(next(iter(batch.values())).shape[1]).unsqueeze(0)
 
     def evidence(self, case: Case, batch: Batch, attributions: Tensor) -> Evidence:
         shares = zip(self.words, attributions[0].tolist(), strict=True)
