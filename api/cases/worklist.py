@@ -49,12 +49,22 @@ def position(case: CaseOut, order: Order) -> str:
     return BETWEEN.join(str(found[name]) for name in SORTED_BY[order])
 
 
+def is_position(cursor: str, order: Order) -> bool:
+    """Whether a cursor is one of this order."""
+    try:
+        _parsed(cursor, order)
+    except Invalid:
+        return False
+    return True
+
+
 def count(session: Session, project_id: str, wanted: CaseConditions) -> CaseCounts:
     """How many cases of each state of review fit."""
     query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted))
-    counted = dict(session.execute(query.group_by(CaseRow.review_state)).tuples().all())
-    by_name = {name: counted.get(state, 0) for state, name in REVIEW.items()}
-    return CaseCounts(**by_name, all=sum(counted.values()))
+    counted = dict.fromkeys(STATES, 0)
+    for state, cases in session.execute(query.group_by(CaseRow.review_state)):
+        counted[REVIEW[state]] = cases
+    return CaseCounts(**counted, all=sum(counted.values()))
 
 
 def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[bool]]:
@@ -84,6 +94,8 @@ def _parsed(cursor: str, order: Order) -> list[Any]:
 
 def _value(name: str, part: str) -> str | int | float:
     if name == "id":
+        if not part:
+            raise ValueError(part)
         return part
     if name == "review_state":
         return int(ReviewState(int(part)))

@@ -9,10 +9,11 @@ from flask import Blueprint, Response, render_template, request, url_for
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
 from api.cases.schemas import CaseConditions, CaseFilter, CaseOut, Order, PreviewQuery, RawQuery
-from api.cases.worklist import position
+from api.cases.worklist import is_position, position
 from api.ground.wire import binary
 from api.pages.read_first import hidden_from
 from api.pages.wording import has, moment, name_of, named, person
+from api.predictions.doubt import unsurest
 from api.services import Services
 
 ROWS = 40
@@ -108,7 +109,9 @@ def walk_from(services: Services, who: Caller, case: CaseOut) -> dict[str, Any]:
     read_first = services.projects.own(who).read_first
     kept = kept_filters()
     asked = case_filter(kept, cursor=None, limit=1, read_first=read_first)
-    at = kept.get(AT) or position(case, asked.order)
+    at = kept.get(AT, "")
+    if not is_position(at, asked.order):  # it came from elsewhere, or from a list in another order
+        at = position(case, asked.order)
     following = services.cases.list(who, asked.model_copy(update={"cursor": at})).items
     return {
         "kept": {**kept, AT: at},
@@ -153,6 +156,7 @@ def _rows(
             "has": has(case),
             "hidden": case.id in hidden,
             "top": latest[case.id].diagnoses[0] if case.id in latest else None,
+            "unsurest": unsurest(latest[case.id]) if case.id in latest else None,
             "labeller": name_of(case.labelled_by or ""),
             "label": named(services.ground.catalogue, case.diagnoses),
             "when": moment(case.acquired_at or case.created_at),

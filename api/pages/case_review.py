@@ -15,7 +15,11 @@ from api.pages.read_first import refuse_hidden
 from api.pages.wording import moment, name_of, named
 from api.reviews.schemas import ReviewIn, ReviewOut
 from api.services import Services
-from clinical_mm.catalogue import Catalogue
+from clinical_mm.catalogue import Catalogue, Diagnosis
+
+VERDICTS = (("confirm", "c", "Confirm"), ("override", "o", "Override"), ("unsure", "u", "Unsure"))
+VERDICTS_BEFORE = (("override", "o", "I see"), ("unsure", "u", "Unsure"))
+"""Value, key and word of each choice; without a model's answer there is nothing to confirm."""
 
 
 def add(pages: Blueprint, services: Services) -> None:
@@ -47,12 +51,21 @@ def review_view(services: Services, who: Caller, case_id: str, *, hidden: bool) 
     shown = [] if hidden else reviews
     return {
         "hidden": hidden,
+        "verdicts": VERDICTS_BEFORE if hidden else VERDICTS,
+        "choices": _choices(services, who),
         "untold": len(reviews) - len(shown),
         "history": [_entry(catalogue, review) for review in shown],
         "undoable": undoable.id if undoable else None,
         "saved": _entry(catalogue, saved) if saved else None,
         "has_read_first": any(r.before_model for r in shown),
     }
+
+
+def _choices(services: Services, who: Caller) -> list[Diagnosis]:
+    """Those that the serving model knows come first, so that the digits reach them; the same order for every case."""
+    serving = services.models.serving(who.project_id)
+    known = serving.diagnoses if serving else []
+    return sorted(services.ground.catalogue.diagnoses, key=lambda d: d.code not in known)
 
 
 def _is_undoable(review: ReviewOut, who: Caller) -> bool:

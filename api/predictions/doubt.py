@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.cases.tables import NOT_KNOWN, CaseRow
-from api.predictions.schemas import PredictionOut
+from api.predictions.schemas import DiagnosisOut, PredictionOut
 from api.predictions.tables import PredictionRow
 
 DIGITS = 6
@@ -43,6 +43,11 @@ def uncertainty(probabilities: Sequence[float]) -> float:
     if len(probabilities) > 1 and abs(sum(probabilities) - 1) <= len(probabilities) * 10**-DIGITS:
         return round(sum(map(_bits, probabilities)) / math.log2(len(probabilities)), DIGITS)
     return round(max((_bits(p) + _bits(1 - p) for p in probabilities), default=NOT_KNOWN), DIGITS)
+
+
+def unsurest(prediction: PredictionOut) -> DiagnosisOut:
+    """The diagnosis that a prediction is least sure of: the one nearest to a half."""
+    return min(prediction.diagnoses, key=lambda d: abs(d.probability - 0.5))
 
 
 def from_label(now: Probabilities, label: Collection[str]) -> float:

@@ -100,7 +100,7 @@ class Reviews:
             ReviewRow.case_id.in_([case.id for case in cases]),
         )
         with self._ground.database.reading() as session:
-            read = set(session.execute(query).tuples())
+            read = {(case_id, version) for case_id, version in session.execute(query)}
         return {case.id for case in cases if (case.id, case.version) in read}
 
     def _refuse_late(self, session: Session, caller: Caller, case: CaseRow, said: ReviewIn) -> None:
