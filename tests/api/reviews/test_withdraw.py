@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -118,3 +119,10 @@ def test_a_withdrawal_is_stored_whole_or_not_at_all(
         patched.setattr(Audit, "record", broken)
         assert withdraw(client, review).status_code == 500
     assert state_of(stored) == before
+
+
+def test_of_several_withdrawals_at_once_exactly_one_is_made(client: httpx.Client, labelled: str) -> None:
+    review = say(client, labelled, ["covid-19"])
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: withdraw(client, review).status_code, range(4)))
+    assert sorted(answers) == [200, 409, 409, 409]
