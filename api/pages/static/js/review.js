@@ -5,7 +5,10 @@ export function startReview(form) {
     const verdict = form.elements.verdict.value;
     for (const part of form.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== verdict;
   };
-  form.addEventListener("change", show);
+  form.addEventListener("change", () => {
+    show();
+    form.querySelector("button.primary").scrollIntoView({ block: "nearest" }); // the choices may have pushed it out of sight
+  });
   form.querySelector("textarea").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault(); // Shift + Enter makes a new line
