@@ -77,10 +77,13 @@ def test_a_case_that_nobody_predicted_sorts_last_and_says_so(client: httpx.Clien
     assert keys(client, ward["torn"]) == ("unreviewed", 1.0, None)
 
 
-def test_disagreement_is_the_distance_from_the_label(client: httpx.Client, ward: dict[str, str]) -> None:
-    assert keys(client, ward["reviewed"])[2] == pytest.approx(0.999)  # covid-19, which the model put at 0.001
-    assert keys(client, ward["submitted"])[2] == pytest.approx(0.8)
-    assert listed(client, order="disagreement")[:2] == ["reviewed", "submitted"]
+def test_disagreement_is_the_distance_from_the_label(client: httpx.Client, model: str, says: Says) -> None:
+    sent, said = submit(client, "submitted", ["pneumonia"]), submit(client, "reviewed")
+    for case in (sent, said):
+        says(case, {"pneumonia": 0.2, "covid-19": 0.001})
+    review(client, said, "override", ["covid-19"])
+    assert (keys(client, sent)[2], keys(client, said)[2]) == (pytest.approx(0.8), pytest.approx(0.999))
+    assert listed(client, order="disagreement") == ["reviewed", "submitted"]
 
 
 def test_without_a_label_disagreement_is_the_distance_from_the_model_before(
@@ -120,21 +123,22 @@ def test_a_label_changed_by_hand_moves_the_case(client: httpx.Client, ward: dict
     assert keys(client, ward["torn"]) == ("unreviewed", 1.0, None)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("limit", [1, 4])
-def test_pages_of_each_order_hold_every_case_once(
-    client: httpx.Client, ward: dict[str, str], order: str, limit: int
-) -> None:
+def paged(client: httpx.Client, **params: Any) -> list[str]:
     seen: list[str] = []
-    cursor: dict[str, str] = {}
     while True:
-        page = client.get("/cases", params={"order": order, "limit": limit, **cursor}).raise_for_status().json()
+        page = client.get("/cases", params=params).raise_for_status().json()
         seen += [c["external_id"] for c in page["items"]]
         if page["next_cursor"] is None:
-            break
-        cursor = {"cursor": page["next_cursor"]}
-    assert seen == listed(client, order=order)
-    assert sorted(seen) == sorted(ward)
+            return seen
+        params["cursor"] = page["next_cursor"]
+
+
+def test_pages_of_each_order_hold_every_case_once(client: httpx.Client, ward: dict[str, str]) -> None:
+    for order in ORDERS:
+        whole = listed(client, order=order)
+        assert sorted(whole) == sorted(ward)
+        for limit in (1, 4):
+            assert paged(client, order=order, limit=limit) == whole
 
 
 def test_a_review_does_not_make_the_next_page_skip_a_case(client: httpx.Client, ward: dict[str, str]) -> None:
@@ -152,9 +156,6 @@ def test_counts_tell_what_is_left_under_the_same_conditions(client: httpx.Client
     some = {"unreviewed": 0, "unsure": 0, "reviewed": 1, "submitted": 0, "all": 1}
     assert client.get("/cases/counts", params={"diagnosis": "covid-19"}).json() == some
     assert client.get("/cases/counts", params={"labelled": "false", "q": "acc"}).json()["all"] == 0
-
-
-def test_states_and_filters_hold_together(client: httpx.Client, ward: dict[str, str]) -> None:
     assert listed(client, review="unreviewed", order="uncertainty", q="tor") == ["torn"]
     assert listed(client, review="reviewed", labelled="false") == []
 
