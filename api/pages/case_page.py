@@ -12,13 +12,15 @@ from api.access.service import Caller, Role
 from api.cases.schemas import CaseOut
 from api.explanations.schemas import ExplanationOut
 from api.ground.wire import binary
-from api.pages.case_list import IMMUTABLE, case_filter, kept_filters
+from api.pages.case_list import IMMUTABLE, kept_filters, walk_from
+from api.pages.case_review import review_view
 from api.pages.measures import absent_measures, measure_rows
+from api.pages.read_first import is_hidden, refuse_hidden
 from api.pages.stacks import stacks
-from api.pages.wording import MODALITIES, moment, name_of, named, person, what_is_absent
+from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
 from api.pages.words import pieces, strongest_words
+from api.predictions.doubt import said_before
 from api.predictions.schemas import PredictionOut
-from api.reviews.schemas import ReviewIn
 from api.reviews.service import probable
 from api.services import Services
 
@@ -41,33 +43,21 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.post("/cases/<case_id>/predict")
     @needs(Role.CLINICIAN)
     def predict(case_id: str) -> AnyResponse:
+        refuse_hidden(services, caller(), case_id)
         services.predictions.create(caller(), case_id)
         return back_to(case_id)
 
     @pages.post("/cases/<case_id>/predictions/<prediction_id>/explain")
     @needs(Role.CLINICIAN)
     def explain(case_id: str, prediction_id: str) -> AnyResponse:
+        refuse_hidden(services, caller(), services.predictions.get(caller(), prediction_id).case_id)
         target = request.form.get("target") or None
         return back_to(case_id, services.explanations.create(caller(), prediction_id, target).target)
-
-    @pages.post("/cases/<case_id>/review")
-    @needs(Role.CLINICIAN)
-    def review(case_id: str) -> AnyResponse:
-        verdict = request.form.get("verdict", "")
-        said = ReviewIn.model_validate(
-            {
-                "prediction": request.form.get("prediction") or None,
-                "verdict": verdict,
-                "diagnoses": request.form.getlist("diagnoses") if verdict == "override" else None,
-                "comment": request.form.get("comment", "").strip() or None,
-            }
-        )
-        services.reviews.create(caller(), case_id, said)
-        return back_to(case_id)
 
     @pages.get("/cases/<case_id>/similar")
     @needs(Role.VIEWER)
     def similar(case_id: str) -> str:
+        refuse_hidden(services, caller(), case_id)
         found = services.predictions.similar(caller(), case_id, SIMILAR_SHOWN).items
         cases = [services.cases.get(caller(), s.case_id) for s in found]
         shown = [
@@ -84,6 +74,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/explanations/<explanation_id>/images/<int:n>.png")
     @needs(Role.VIEWER)
     def heatmap(explanation_id: str, n: int) -> Response:
+        refuse_hidden(services, caller(), services.explanations.get(caller(), explanation_id).case_id)
         return binary(
             services.explanations.image(caller(), explanation_id, n, overlay_only=True), "image/png", IMMUTABLE
         )
@@ -92,12 +83,11 @@ def add(pages: Blueprint, services: Services) -> None:
 def case_view(services: Services, who: Caller, case_id: str, target: str | None) -> dict[str, Any]:
     """Everything the page shows."""
     case = services.cases.get(who, case_id)
-    predictions = services.predictions.of_case(who, case_id)
+    hidden = is_hidden(services, who, case)
+    predictions = [] if hidden else services.predictions.of_case(who, case_id)
     prediction = predictions[0] if predictions else None
     explanations = services.explanations.of_prediction(who, prediction.id) if prediction else []
     target, explanation = _chosen(prediction, explanations, target)
-    kept = kept_filters()
-    following = services.cases.list(who, case_filter(kept, cursor=case_id, limit=1)).items
     catalogue = services.ground.catalogue
     return {
         "case": case,
@@ -105,10 +95,9 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
         "when": moment(case.acquired_at or case.created_at),
         "label": named(catalogue, case.diagnoses),
         "catalogue": catalogue,
-        "kept": kept,
-        "next_link": url_for("pages.case", case_id=following[0].id, **kept) if following else None,
-        "back_link": url_for("pages.case_list", **kept),
-        "serving": services.models.serving(who.project_id) is not None,
+        **walk_from(services, who, case),
+        "serving": not hidden and services.models.serving(who.project_id) is not None,
+        "previous": _previous(predictions),
         "stacks": _stacks(case, explanation),
         "target": target,
         "target_display": named(catalogue, [target]) if target else "",
@@ -116,18 +105,16 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
         "outdated": prediction is not None and prediction.case_version != case.version,
         **_evidence(services, case, explanation),
         **_answer(services, prediction, explanation),
-        "history": [
-            {
-                "verdict": r.verdict,
-                "named": named(catalogue, r.diagnoses),
-                "comment": r.comment,
-                "reviewer": r.reviewer,
-                "who": name_of(r.reviewer),
-                "when": moment(r.created_at),
-            }
-            for r in services.reviews.history(who, case_id)
-        ],
+        **review_view(services, who, case_id, hidden=hidden),
     }
+
+
+def _previous(predictions: list[PredictionOut]) -> dict[str, Any] | None:
+    """What the model before said of the same version of the case."""
+    before = said_before(predictions)
+    if before is None:
+        return None
+    return {"model": before.model, "probabilities": {d.code: d.probability for d in before.diagnoses}}
 
 
 def _chosen(

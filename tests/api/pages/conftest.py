@@ -78,6 +78,15 @@ def ward(trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
+def reading_ward(ward: Ward, trained_bundle: Path) -> Ward:
+    """The same server's project of another hospital, which reads first."""
+    admin = ward.services.access.operator("reads first")
+    ward.services.projects.change(admin, read_first=True)
+    ward.services.models.register(admin, None, trained_bundle, "tiny")
+    return Ward(ward.url, ward.services, admin)
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
@@ -106,18 +115,25 @@ def faults() -> list[str]:
 @pytest.fixture
 def sign_in(ward: Ward, context: BrowserContext, faults: list[str]) -> Callable[[Role], Page]:
     """A page signed in by pasting a key, as its user does."""
+    return lambda role: entered(ward, context, faults, role)
 
-    def enter(role: Role) -> Page:
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
-        page.goto(f"{ward.url}/sign-in")
-        page.get_by_label("Key").fill(ward.key(role)[1])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{ward.url}/")
-        return page
 
-    return enter
+def entered(ward: Ward, context: BrowserContext, faults: list[str], role: Role) -> Page:
+    page = context.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
+    page.goto(f"{ward.url}/sign-in")
+    page.get_by_label("Key").fill(ward.key(role)[1])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{ward.url}/")
+    return page
+
+
+@pytest.fixture
+def reader(reading_ward: Ward, context: BrowserContext, faults: list[str]) -> Iterator[Page]:
+    """A clinician's page in the project that reads first."""
+    yield entered(reading_ward, context, faults, Role.CLINICIAN)
+    assert faults == []
 
 
 @pytest.fixture
