@@ -48,7 +48,7 @@ function focusOn(selector) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || event.target.closest("dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || event.target.closest("dialog[open]")) return;
   if (event.key.length === 1 && event.key !== "?" && !singleKeysOn()) return;
   if (pageKey(event)) event.preventDefault();
 });

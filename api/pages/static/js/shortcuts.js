@@ -11,6 +11,9 @@ export function openHelp() {
   choice.checked = singleKeysOn();
   choice.onchange = () => localStorage.setItem(KEPT_AS, choice.checked ? "on" : "off");
   dialog.querySelector("[data-close]").onclick = () => dialog.close();
+  dialog.onclose = () => {
+    if (dialog.contains(document.activeElement)) document.activeElement.blur(); // else keys stay in it
+  };
   dialog.showModal();
   return true;
 }
