@@ -1,4 +1,4 @@
-"""The pages as a reader waits for them: the first case, and the next one by key, in a real browser over the served demo."""
+"""The pages as a reader waits for them: the first case, and the next one by key, in a real browser over a server."""
 
 from __future__ import annotations
 
