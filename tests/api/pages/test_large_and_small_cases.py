@@ -16,23 +16,6 @@ pytestmark = pytest.mark.browser
 WORDS = 10_000
 
 
-def test_a_note_of_10_000_words_scrolls_in_its_card_and_the_page_answers(clinician: Page, ward: Ward) -> None:
-    note = " ".join(f"word{n}" for n in range(WORDS))
-    clinician.goto(f"{ward.url}/cases/{ward.note_only(note)}")
-    text = clinician.locator(".note .text")
-    expect(text).to_contain_text(f"word{WORDS - 1}")
-    assert text.evaluate("e => e.scrollHeight > 5 * e.clientHeight")
-    assert clinician.evaluate("document.documentElement.scrollHeight") <= 900
-    expect(clinician.locator(".review button[type=submit]")).to_be_in_viewport()
-    started = time.perf_counter()
-    clinician.keyboard.press("u")
-    expect(clinician.get_by_label("Unsure")).to_be_checked()
-    assert time.perf_counter() - started < 2
-    text.focus()
-    clinician.keyboard.press("End")  # the note's own key, not the picture's
-    expect(text).not_to_have_js_property("scrollTop", 0)
-
-
 @pytest.mark.parametrize(
     ("absent", "said"),
     [
@@ -65,3 +48,20 @@ def test_a_case_without_prediction_or_explanation_says_what_is_not_known(clinici
     expect(clinician.get_by_text("Not predicted yet.")).to_be_visible()
     clinician.get_by_role("button", name="Predict").click()
     expect(clinician.get_by_text("Why is not known yet")).to_be_visible()
+
+
+def test_a_note_of_10_000_words_scrolls_in_its_card_and_the_page_answers(clinician: Page, ward: Ward) -> None:
+    note = " ".join(f"word{n}" for n in range(WORDS))
+    clinician.goto(f"{ward.url}/cases/{ward.note_only(note)}")
+    text = clinician.locator(".note .text")
+    expect(text).to_contain_text(f"word{WORDS - 1}")
+    assert text.evaluate("e => e.scrollHeight > 5 * e.clientHeight")
+    assert clinician.evaluate("document.documentElement.scrollHeight") <= 900
+    expect(clinician.locator(".review button[type=submit]")).to_be_in_viewport()
+    started = time.perf_counter()
+    clinician.keyboard.press("u")
+    expect(clinician.get_by_label("Unsure")).to_be_checked()
+    assert time.perf_counter() - started < 2
+    text.focus()
+    clinician.keyboard.press("End")  # the note's own key, not the picture's
+    expect(text).not_to_have_js_property("scrollTop", 0)

@@ -24,8 +24,11 @@ export class CaseWalk {
     const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 100));
     idle(() => {
       if (this.fresh(address)) return;
-      this.next = { address, fetched: Date.now(), page: this.fetch(address) };
-      this.next.page.catch(() => { this.next = null; }); // going there asks again, and tells
+      const next = { address, fetched: Date.now(), page: this.fetch(address) };
+      this.next = next;
+      // What follows the page is not waited for: who goes there earlier sees it come. Where it fails, going there tells.
+      next.page.then((page) => Promise.all([this.firstFrame(page), this.parts(page)]))
+        .catch(() => { if (this.next === next) this.next = null; });
     });
   }
 
@@ -49,7 +52,6 @@ export class CaseWalk {
     if (!answer.ok || answer.redirected) throw new Error(`the page did not come: ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!page.getElementById("case")) throw new Error("the page holds no case");
-    await Promise.all([this.firstFrame(page), this.parts(page)]);
     return page;
   }
 
@@ -65,7 +67,8 @@ export class CaseWalk {
   async parts(page) {
     for (const part of page.querySelectorAll("[hx-trigger=load]")) {
       const answer = await fetch(part.getAttribute("hx-get"), { credentials: "same-origin" });
-      if (answer.ok) part.outerHTML = await answer.text();
+      const text = await answer.text();
+      if (answer.ok && part.ownerDocument === page) part.outerHTML = text; // else it is shown already, and asks itself
     }
   }
 
