@@ -12,6 +12,14 @@ from api.access.service import Caller, Role
 from api.cases.schemas import CaseOut
 from api.explanations.schemas import ExplanationOut
 from api.ground.wire import binary
+from api.pages.answer import (
+    COUNTERFACTUALS,
+    accounts,
+    method_choices,
+    offers_changes,
+    what_would_change,
+    worth_telling,
+)
 from api.pages.case_list import IMMUTABLE, kept_filters, walk_from
 from api.pages.case_review import review_view
 from api.pages.measures import absent_measures, measure_rows
@@ -32,13 +40,14 @@ SIMILAR_SHOWN = 5
 def add(pages: Blueprint, services: Services) -> None:
     """Add these routes."""
 
-    def back_to(case_id: str, target: str | None = None) -> AnyResponse:
-        return redirect(url_for("pages.case", case_id=case_id, target=target, **kept_filters()), 303)
+    def back_to(case_id: str, target: str | None = None, method: str | None = None) -> AnyResponse:
+        return redirect(url_for("pages.case", case_id=case_id, target=target, method=method, **kept_filters()), 303)
 
     @pages.get("/cases/<case_id>", endpoint="case")
     @needs(Role.VIEWER)
     def show(case_id: str) -> str:
-        return render_template("case.html", **case_view(services, caller(), case_id, request.args.get("target")))
+        asked = request.args.get("target"), request.args.get("method")
+        return render_template("case.html", **case_view(services, caller(), case_id, *asked))
 
     @pages.post("/cases/<case_id>/predict")
     @needs(Role.CLINICIAN)
@@ -51,8 +60,10 @@ def add(pages: Blueprint, services: Services) -> None:
     @needs(Role.CLINICIAN)
     def explain(case_id: str, prediction_id: str) -> AnyResponse:
         refuse_hidden(services, caller(), services.predictions.get(caller(), prediction_id).case_id)
-        target = request.form.get("target") or None
-        return back_to(case_id, services.explanations.create(caller(), prediction_id, target).target)
+        target, methods = request.form.get("target") or None, request.form.getlist("methods") or None
+        made = services.explanations.create(caller(), prediction_id, target, methods)
+        method = request.form.get("shown") if made.method == COUNTERFACTUALS else made.method
+        return back_to(case_id, made.target, method or None)
 
     @pages.get("/cases/<case_id>/similar")
     @needs(Role.VIEWER)
@@ -80,14 +91,17 @@ def add(pages: Blueprint, services: Services) -> None:
         )
 
 
-def case_view(services: Services, who: Caller, case_id: str, target: str | None) -> dict[str, Any]:
-    """Everything the page shows."""
+def case_view(
+    services: Services, who: Caller, case_id: str, target: str | None, method: str | None = None
+) -> dict[str, Any]:
+    """Everything the page shows; ``target`` and ``method`` as the address asks for them."""
     case = services.cases.get(who, case_id)
     hidden = is_hidden(services, who, case)
     predictions = [] if hidden else services.predictions.of_case(who, case_id)
     prediction = predictions[0] if predictions else None
     explanations = services.explanations.of_prediction(who, prediction.id) if prediction else []
-    target, explanation = _chosen(prediction, explanations, target)
+    target, explanation = _chosen(prediction, accounts(explanations), target, method)
+    walk = walk_from(services, who, case)
     catalogue = services.ground.catalogue
     return {
         "case": case,
@@ -95,7 +109,8 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
         "when": moment(case.acquired_at or case.created_at),
         "label": named(catalogue, case.diagnoses),
         "catalogue": catalogue,
-        **walk_from(services, who, case),
+        **walk,
+        "address": _address(case_id, target, explanation, walk["kept"]),
         "serving": not hidden and services.models.serving(who.project_id) is not None,
         "previous": _previous(predictions),
         "stacks": _stacks(case, explanation),
@@ -105,6 +120,7 @@ def case_view(services: Services, who: Caller, case_id: str, target: str | None)
         "outdated": prediction is not None and prediction.case_version != case.version,
         **_evidence(services, case, explanation),
         **_answer(services, prediction, explanation),
+        **_asks(services, prediction, explanations, target, explanation),
         **review_view(services, who, case_id, hidden=hidden),
     }
 
@@ -118,16 +134,43 @@ def _previous(predictions: list[PredictionOut]) -> dict[str, Any] | None:
 
 
 def _chosen(
-    prediction: PredictionOut | None, explanations: list[ExplanationOut], target: str | None
+    prediction: PredictionOut | None, explanations: list[ExplanationOut], target: str | None, method: str | None
 ) -> tuple[str | None, ExplanationOut | None]:
-    """Which diagnosis the page speaks of, and the newest explanation of it."""
+    """Which diagnosis the page speaks of, and the explanation of it: by the method asked for, else the newest."""
     if prediction is None:
         return None, None
     known = [d.code for d in prediction.diagnoses]
-    by_target = {e.target: e for e in reversed(explanations)}
+    targets = {e.target for e in explanations}
     if target not in known:
-        target = known[0] if known[0] in by_target or not explanations else explanations[0].target
-    return target, by_target.get(str(target))
+        target = known[0] if known[0] in targets or not explanations else explanations[0].target
+    of_target = [e for e in explanations if e.target == target]
+    by_method = (e for e in of_target if e.method == method)
+    return target, next(by_method, of_target[0] if of_target else None)
+
+
+def _address(case_id: str, target: str | None, explanation: ExplanationOut | None, kept: dict[str, Any]) -> str:
+    """Where this page is found again, with what it speaks of."""
+    if explanation is None:
+        return url_for("pages.case", case_id=case_id, **kept)
+    return url_for("pages.case", case_id=case_id, target=target, method=explanation.method, **kept)
+
+
+def _asks(
+    services: Services,
+    prediction: PredictionOut | None,
+    explanations: list[ExplanationOut],
+    target: str | None,
+    shown: ExplanationOut | None,
+) -> dict[str, Any]:
+    """What can be asked of the model, and what was."""
+    if prediction is None:
+        return {"methods": []}
+    offered = services.explanations.methods(prediction.model)
+    return {
+        "methods": method_choices(offered, explanations, target, shown.method if shown else None),
+        "offers_changes": offers_changes(offered),
+        "what_ifs": what_would_change(services.ground.catalogue, explanations, target),
+    }
 
 
 def _stacks(case: CaseOut, explanation: ExplanationOut | None) -> list[dict[str, Any]]:
@@ -158,6 +201,7 @@ def _answer(services: Services, prediction: PredictionOut | None, explanation: E
     if prediction is None:
         return {"prediction": None}
     contributions = {m.name: m.contribution for m in explanation.modalities} if explanation else {}
+    presences = {m.name: worth_telling(m.presence) for m in explanation.modalities} if explanation else {}
     strongest = max((abs(c) for c in contributions.values()), default=0.0) or 1.0
     return {
         "prediction": prediction,
@@ -169,6 +213,7 @@ def _answer(services: Services, prediction: PredictionOut | None, explanation: E
                 "present": m.present,
                 "weight": m.weight,
                 "contribution": contributions.get(m.name),
+                "presence": presences.get(m.name),
                 "length": 100 * abs(contributions.get(m.name) or 0.0) / strongest,
             }
             for m in prediction.modalities

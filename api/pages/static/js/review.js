@@ -1,4 +1,4 @@
-// The review form by keyboard: c, o, u choose, digits tick diagnoses, r writes a reason, Enter saves, z undoes, n goes on.
+// The review form by keyboard: c, o, u choose, digits tick diagnoses, r writes a reason, Enter saves, z undoes.
 
 export function startReview(form) {
   const show = () => {
@@ -44,11 +44,6 @@ export function reviewKey(key) {
     if (key === "r") meant?.focus();
     else meant?.requestSubmit();
     return meant !== null;
-  }
-  const next = document.getElementById("case")?.dataset.next;
-  if (key === "n" && next) {
-    window.location.assign(next);
-    return true;
   }
   return false;
 }
