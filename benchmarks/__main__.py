@@ -30,6 +30,7 @@ BENCHMARKS = (
     "fusions",
     "label_efficiency",
     "cautions",
+    "negation",
 )
 
 

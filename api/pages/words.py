@@ -74,13 +74,12 @@ def pieces(note: str, phrases: Iterable[Told]) -> list[Piece]:
     """
     there = (p for p in phrases if 0 <= p.start < p.end and note[p.start : p.end] == p.text)
     ordered = sorted(there, key=lambda p: p.start)
-    least = _faintest_coloured([abs(p.attribution) for p in ordered])
+    coloured = _coloured(ordered)
     strongest = max((abs(p.attribution) for p in ordered), default=0.0)
     found: list[Piece] = []
     reached = 0
     for phrase in ordered:
-        strength = abs(phrase.attribution)
-        step = max(1, round(strength / strongest * STEPS)) if strength >= least else 0
+        step = max(1, round(abs(phrase.attribution) / strongest * STEPS)) if phrase.start in coloured else 0
         between = note[reached : phrase.start]
         goes_on = bool(found) and not between.strip() and found[-1].context == phrase.context
         piece = Piece(phrase.text, phrase.attribution, step, str(phrase.context), goes_on)
@@ -107,9 +106,7 @@ def badges(found: Iterable[Piece]) -> dict[str, str]:
     return {context: meaning for context, meaning in IN_WORDS.items() if context in seen}
 
 
-def _faintest_coloured(strengths: Sequence[float]) -> float:
-    if not any(strengths):
-        return float("inf")
-    ranked = sorted(strengths, reverse=True)
-    few = ranked[MOST_COLOURED - 1] if len(ranked) >= MOST_COLOURED else 0.0
-    return max(FAINTEST * ranked[0], few)
+def _coloured(phrases: Sequence[Told]) -> set[int]:
+    """Where the phrases begin that are strong enough to be coloured."""
+    ranked = sorted(phrases, key=lambda p: -abs(p.attribution))[:MOST_COLOURED]
+    return {p.start for p in ranked if p.attribution and abs(p.attribution) >= FAINTEST * abs(ranked[0].attribution)}
