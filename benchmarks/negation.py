@@ -35,8 +35,8 @@ first word or among the five before (the window of NegEx)."""
 MISSED = """What is denied by naming the normal (fully mobile, percussion resonant) counts as affirmed. The rest that is
 missed is `afebrile throughout`: afebrile is told as negated, most letters stand in the other word. The
 phantom's sentences are few and plain: these figures say that the rules work, not how they do on real notes."""
-ANNOTATED = """The annotators hold `afebrile`, `nontender` or `no acute disease` for findings that are there; we tell them as
-denied. The rows without leave such findings out: those that the rules find a denial in when they stand alone."""
+ANNOTATED = """The annotators hold `afebrile`, `nontender` or `no acute disease` for findings that are there; we tell
+them as denied. The rows without leave such findings out: those the rules find a denial in when they stand alone."""
 
 
 def run() -> str:

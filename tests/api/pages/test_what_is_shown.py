@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cases.schemas import FileOut
+from api.cases.schemas import CaseOut, FileOut
+from api.explanations.schemas import ExplanationOut, SpanOut
+from api.pages.case_page import phrases_of
 from api.pages.measures import absent_measures, measure_rows
 from api.pages.stacks import stacks
 from api.pages.wording import what_is_absent
 from api.pages.words import MOST_COLOURED, STEPS, Piece, badges, pieces, strongest_phrases
 from clinical_mm.catalogue import Catalogue
-from clinical_mm.notes import Context, Phrase
+from clinical_mm.notes import Context, Phrase, Wording
 
 CATALOGUE = Catalogue.load()
 
@@ -62,6 +65,20 @@ def test_the_strongest_phrase_is_the_most_coloured_and_what_is_denied_is_marked_
     ]
     assert [p.text for p in strongest_phrases(found)] == ["a productive cough", "No fever"]
     assert badges(found) == {"negated": "denied"}
+
+
+def test_an_explanation_that_was_stored_before_there_were_phrases_is_read_in_phrases() -> None:
+    words = [
+        SpanOut(start=0, end=2, text="No", attribution=-0.1),
+        SpanOut(start=3, end=8, text="fever", attribution=0.4),
+    ]
+    stored = ExplanationOut.model_construct(text=words, phrases=[])
+    services: Any = SimpleNamespace(ground=SimpleNamespace(wording=Wording.load()))
+    found = phrases_of(services, CaseOut.model_construct(note="No fever."), stored)
+    assert [(p.text, round(p.attribution, 6), p.context) for p in found] == [
+        ("No fever", 0.3, "negated"), (".", 0.0, "affirmed"),
+    ]  # fmt: skip
+    assert phrases_of(services, CaseOut.model_construct(note="No fever."), None) == ()
 
 
 def test_phrases_side_by_side_share_a_badge() -> None:
