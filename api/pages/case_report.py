@@ -41,6 +41,7 @@ def add(pages: Blueprint, services: Services) -> None:
 def report_view(services: Services, who: Caller, view: dict[str, Any]) -> dict[str, Any]:
     """What the sheet says beyond the case's page."""
     case, prediction, explanation = view["case"], view["prediction"], view["explanation"]
+    standing = [review for review in view["history"] if not review.get("withdrawn")]
     shown, left_out = shortened(view["words"], NOTE_CHARACTERS)
     return {
         "pictures": _pictures(case, explanation),
@@ -50,8 +51,8 @@ def report_view(services: Services, who: Caller, view: dict[str, Any]) -> dict[s
         "measures_left_out": max(0, len(view["measures"]) - MOST_MEASURES),
         "account": account(explanation, view["shares"]) if explanation else "",
         "model": services.models.get(who, prediction.model) if prediction else None,
-        "reviews": view["history"][:MOST_REVIEWS],
-        "reviews_left_out": max(0, len(view["history"]) - MOST_REVIEWS),
+        "reviews": standing[:MOST_REVIEWS],
+        "reviews_left_out": max(0, len(standing) - MOST_REVIEWS),
         "comment_characters": COMMENT_CHARACTERS,
         "printed": moment(now()),
     }
