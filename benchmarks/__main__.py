@@ -31,6 +31,7 @@ BENCHMARKS = (
     "label_efficiency",
     "cautions",
     "pages",
+    "negation",
 )
 
 

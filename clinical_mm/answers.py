@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_mm.modalities.base import HeatMap, Span, VitalAttribution
+from clinical_mm.notes import Phrase
 
 DIGITS = 6
 
@@ -88,6 +89,7 @@ class Explanation:
         completeness_error: |sum of attributions - (value - baseline_value)|, relative to that difference (which
             counts as at least 0.1, so that a case that moves nothing has no infinite error).
         contributions: of each modality; they sum to value - baseline_value.
+        phrases: the note as its reader reads it; they add up to what ``text`` does.
     """
 
     target: str
@@ -100,6 +102,7 @@ class Explanation:
     vitals: tuple[VitalAttribution, ...] = ()
     images: tuple[HeatMap, ...] = ()
     scale: str = "log-odds"
+    phrases: tuple[Phrase, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contract's shape, without what the service adds (ids, links to the heat maps' pictures)."""
@@ -118,6 +121,7 @@ class Explanation:
                 {"start": s.start, "end": s.end, "text": s.text, "attribution": round(s.attribution, DIGITS)}
                 for s in self.text
             ],
+            "phrases": [phrase.to_json() for phrase in self.phrases],
             "vitals": [
                 {"name": v.name, "value": v.value, "unit": v.unit, "attribution": round(v.attribution, DIGITS)}
                 for v in self.vitals

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, UnknownCode
 from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
+from clinical_mm.notes import phrases
 
 BATCH = 32
 
@@ -132,7 +133,8 @@ class Predictor:
             target = self.predict([case])[0].diagnoses[0].code
         if target not in self.diagnoses:
             raise UnknownCode(f"this model has no diagnosis {target!r}; it has: {', '.join(self.diagnoses)}", "/target")
-        return explainer(method).explain(self, case, target)
+        found = explainer(method).explain(self, case, target)
+        return replace(found, phrases=phrases(case.note or "", found.text))
 
     def read(self, case: Case) -> Mapping[str, Sample | None]:
         """The case's arrays for each modality; raises InvalidCase where there are none at all."""

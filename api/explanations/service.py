@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from api.ground.ids import new_id
 from api.models.service import Models
 from api.predictions.service import Predictions
 from api.problems import Conflict, NotFound
+from clinical_mm.notes import phrases
 
 if TYPE_CHECKING:
     from clinical_mm.answers import Explanation
@@ -59,7 +61,8 @@ class Explanations:
         if changed:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
         answer = self._models.predictor(prediction.model_id).explain(case, target, method)
-        return self._store(caller, prediction_id, case, answer)
+        read = phrases(case.note or "", answer.text, self._ground.wording)
+        return self._store(caller, prediction_id, case, replace(answer, phrases=read))
 
     def methods(self, model_id: str) -> list[MethodOut]:
         """The ways to explain that are offered for a model, the default first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -26,11 +27,12 @@ from api.pages.measures import absent_measures, measure_rows
 from api.pages.read_first import is_hidden, refuse_hidden
 from api.pages.stacks import stacks
 from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
-from api.pages.words import pieces, strongest_words
+from api.pages.words import Told, badges, pieces, strongest_phrases
 from api.predictions.doubt import said_before
 from api.predictions.schemas import PredictionOut
 from api.reviews.service import probable
 from api.services import Services
+from clinical_mm.notes import phrases
 
 SAID_OTHERWISE = frozenset({"image-missing", "note-missing", "vitals-missing"})
 """Warnings that the sentence on what is absent tells already."""
@@ -187,14 +189,22 @@ def _stacks(case: CaseOut, explanation: ExplanationOut | None) -> list[dict[str,
 
 
 def _evidence(services: Services, case: CaseOut, explanation: ExplanationOut | None) -> dict[str, Any]:
-    words = pieces(case.note or "", explanation.text if explanation else ())
+    words = pieces(case.note or "", phrases_of(services, case, explanation))
     attributions = {v.name: v.attribution for v in explanation.vitals} if explanation else {}
     return {
         "words": words,
-        "strongest": strongest_words(words),
+        "strongest": strongest_phrases(words),
+        "badges": badges(words),
         "measures": measure_rows(services.ground.catalogue, case.vitals, attributions),
         "unmeasured": absent_measures(services.ground.catalogue, case.vitals),
     }
+
+
+def phrases_of(services: Services, case: CaseOut, explanation: ExplanationOut | None) -> Sequence[Told]:
+    """The phrases of an explanation; one that was stored before there were any has words to make them of."""
+    if explanation is None:
+        return ()
+    return explanation.phrases or phrases(case.note or "", explanation.text, services.ground.wording)
 
 
 def _answer(services: Services, prediction: PredictionOut | None, explanation: ExplanationOut | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import sin
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from api.access.service import Caller, Role
 from api.ground.migrate import upgrade
+from clinical_mm.answers import Contribution, Explanation
 from clinical_mm.case import Case, Patient
+from clinical_mm.modalities.base import word_spans
+from clinical_mm.notes import phrases
 from clinical_mm.phantom import draw
 from tests.api.conftest import BareSettings, listening
 
@@ -55,6 +59,26 @@ class Ward:
         case_id = self.whole_case()
         prediction = self.services.predictions.create(self.admin, case_id)
         self.services.explanations.create(self.admin, prediction.id)
+        return case_id
+
+    def explained_in_words(self, note: str) -> str:
+        """A case with image, vitals and this note, explained by its words alone: quick, however long the note is."""
+        whole = next(d.case for d in draw(60, 5) if d.case.images and d.case.vitals)
+        case_id = self.submit(replace(whole, note=note))
+        prediction = self.services.predictions.create(self.admin, case_id)
+        spans = word_spans(note, [(at, at + 1, sin(at) / 50) for at in range(len(note))])
+        told = sum(span.attribution for span in spans)
+        answer = Explanation(
+            target=prediction.diagnoses[0].code,
+            method="integrated_gradients",
+            baseline_value=0.0,
+            value=told,
+            completeness_error=0.0,
+            contributions=(Contribution("text", told),),
+            text=spans,
+            phrases=phrases(note, spans),
+        )
+        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer)
         return case_id
 
     def note_only(self, note: str, patient: str = "p-1") -> str:

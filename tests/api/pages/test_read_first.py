@@ -43,6 +43,7 @@ def test_nothing_of_what_the_model_says_is_in_the_page_before_the_readers_own_ve
     ):
         assert told not in source, told
     assert "/similar" not in source
+    assert "/report" not in source
     assert reader.locator("section.diagnoses svg, section.diagnoses form, .shares").count() == 0
 
 
@@ -55,12 +56,13 @@ def test_no_page_behind_the_case_tells_it_either(reader: Page, reading_ward: War
     address = f"{reading_ward.url}/cases/{explained}"
     answers = [
         asked.get(f"{address}/similar"),
+        asked.get(f"{address}/report"),
         asked.get(f"{reading_ward.url}/explanations/{explanation.id}/images/0.png"),
         asked.post(f"{address}/predict", form={"csrf_token": token}),
         asked.post(f"{address}/predictions/{prediction.id}/explain", form={"csrf_token": token}),
         asked.post(f"{address}/review", form={"csrf_token": token, "verdict": "confirm", "prediction": prediction.id}),
     ]
-    assert [answer.status for answer in answers] == [409] * 5
+    assert [answer.status for answer in answers] == [409] * 6
     assert all("write your own verdict" in answer.text() for answer in answers)
 
 
@@ -74,6 +76,11 @@ def test_after_the_own_verdict_the_answer_shows_and_both_words_are_kept(
     expect(reader.locator("[data-notice]")).to_contain_text("Kept: your own verdict")
     expect(reader.locator("section.diagnoses svg.bar").first).to_be_visible()
     expect(reader.locator(".note mark").first).to_be_visible()
+    reader.get_by_role("link", name="Report").click()  # which came into being now
+    expect(reader.locator(".sheet .review")).to_contain_text("before the model's answer was shown")
+    expect(reader.locator(".sheet .answer")).to_contain_text("integrated gradients")
+    reader.get_by_role("link", name="Back to the case").click()
+    reader.wait_for_url("**/cases/*")  # loaded, scripts too
     for key in ("c", "Enter"):
         reader.keyboard.press(key)
     expect(reader.locator("[data-notice]")).to_contain_text("Saved: confirm")
