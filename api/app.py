@@ -11,6 +11,7 @@ from flask_openapi_swagger.plugins import RegisterPlugin as Swagger
 from pydantic import ValidationError
 from werkzeug.wrappers import Response as BaseResponse
 
+import api.access.project_routes
 import api.access.routes
 import api.audit.routes
 import api.cases.catalogue_routes
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models),
         api.access.routes.blueprint(services.access),
+        api.access.project_routes.blueprint(services.projects),
         api.audit.routes.blueprint(services.audit),
     ):
         app.register_api(blueprint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.access.projects import Projects
 from api.access.service import Access
 from api.audit.service import Audit
 from api.cases.files import Files
@@ -11,6 +12,7 @@ from api.cases.service import Cases
 from api.explanations.service import Explanations
 from api.ground.ground import Ground
 from api.models.service import Models
+from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
 from api.reviews.service import Reviews
 from api.settings import Settings
@@ -23,6 +25,7 @@ class Services:
 
     ground: Ground
     access: Access
+    projects: Projects
     audit: Audit
     cases: Cases
     files: Files
@@ -43,12 +46,13 @@ def build(settings: Settings) -> Services:
     ground = Ground.of(settings)
     audit = Audit(ground.database)
     access = Access(ground.database, audit.record)
-    cases = Cases(ground, audit)
+    cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
     return Services(
         ground=ground,
         access=access,
+        projects=Projects(ground.database, audit.record),
         audit=audit,
         cases=cases,
         files=Files(ground, cases),

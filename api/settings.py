@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="torch device: auto, cpu, cuda, cuda:1, mps")
     auth: Literal["on", "off"] = Field("on", description="off is refused on any address but loopback")
     catalogue: Path | None = Field(None, description="a YAML catalogue in place of the one that comes along")
+    note_triggers: Path | None = Field(
+        None, description="a folder of YAML in place of configs/notes: how notes deny, doubt, speak of others"
+    )
     worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     max_upload_mb: int = Field(256, ge=1, description="largest request body")

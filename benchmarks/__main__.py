@@ -30,6 +30,8 @@ BENCHMARKS = (
     "fusions",
     "label_efficiency",
     "cautions",
+    "pages",
+    "negation",
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clinical_mm.modalities.base import HeatMap, Span, VitalAttribution
+from clinical_mm.notes import Phrase
 
 DIGITS = 6
 
@@ -118,6 +119,7 @@ class Explanation:
         contributions: exact Shapley value of each modality; they sum to value - baseline_value.
         baselines: modality -> name of the inputs that stand for nothing.
         counterfactuals: smallest change first.
+        phrases: the note as its reader reads it; they add up to what ``text`` does.
     """
 
     target: str
@@ -132,6 +134,7 @@ class Explanation:
     baselines: Mapping[str, str] = field(default_factory=dict)
     counterfactuals: tuple[Counterfactual, ...] = ()
     scale: str = "log-odds"
+    phrases: tuple[Phrase, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contract's shape, without what the service adds (ids, links to the heat maps' pictures)."""
@@ -150,6 +153,7 @@ class Explanation:
                 {"start": s.start, "end": s.end, "text": s.text, "attribution": round(s.attribution, DIGITS)}
                 for s in self.text
             ],
+            "phrases": [phrase.to_json() for phrase in self.phrases],
             "vitals": [
                 {"name": v.name, "value": v.value, "unit": v.unit, "attribution": round(v.attribution, DIGITS)}
                 for v in self.vitals

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
 from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
+from clinical_mm.notes import phrases
 
 BATCH = 32
 
@@ -147,7 +148,8 @@ class Predictor:
             raise InvalidConfig(f"method {way.name!r} says nothing of this model: {way.__doc__}")
         self._check_baselines(baselines or {})
         with self.lock:
-            return way.explain(Question(self, case, target, baselines or {}))
+            found = way.explain(Question(self, case, target, baselines or {}))
+        return replace(found, phrases=phrases(case.note or "", found.text))
 
     def _check_baselines(self, baselines: Mapping[str, str]) -> None:
         for name, baseline in baselines.items():

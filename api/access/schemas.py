@@ -41,3 +41,19 @@ class ApiKeyList(BaseModel):
     """The project's keys."""
 
     items: list[ApiKeyOut]
+
+
+class ProjectOut(BaseModel):
+    """A project and how its cases are read."""
+
+    model_config = ConfigDict(from_attributes=True)
+    name: str
+    read_first: bool
+    created_at: datetime
+
+
+class ProjectChange(BaseModel):
+    """What may be changed; a field that is absent stays."""
+
+    model_config = ConfigDict(extra="forbid")
+    read_first: bool | None = None

@@ -18,6 +18,8 @@ class ProjectRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(120), unique=True)
     created_at: Mapped[datetime]
+    read_first: Mapped[bool] = mapped_column(default=False)
+    """The pages show a model's answer only to whoever has written a verdict of their own."""
 
 
 class ApiKeyRow(Base):

@@ -14,6 +14,8 @@ from api.access.service import Role
 from api.cases.files import Files
 from api.cases.schemas import (
     CaseChange,
+    CaseConditions,
+    CaseCounts,
     CaseFilter,
     CaseIn,
     CaseOut,
@@ -70,8 +72,14 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     @api.get("/cases", responses={200: CasePage})
     @needs(Role.VIEWER)
     def list_cases(query: CaseFilter) -> Answer:
-        """Cases, newest first."""
+        """Cases, newest first or in the order of the worklist."""
         return answer(cases.list(caller(), query))
+
+    @api.get("/cases/counts", responses={200: CaseCounts})
+    @needs(Role.VIEWER)
+    def count_cases(query: CaseConditions) -> Answer:
+        """How many cases wait for a review, under the same conditions as the list."""
+        return answer(cases.counts(caller(), query))
 
     @api.get("/cases/<id>", responses={200: CaseOut})
     @needs(Role.VIEWER)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clinical_mm.importing.case_json import CaseDocument, Measurement, Moment, Note
 
 CaseIn = CaseDocument
+
+Review = Literal["unreviewed", "unsure", "reviewed", "submitted"]
+"""``submitted``: labelled by whoever sent the case, reviewed by nobody."""
+Order = Literal["newest", "worklist", "uncertainty", "disagreement"]
+"""``worklist``: unreviewed, unsure, reviewed, submitted, each by uncertainty. Not predicted yet = last."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class CaseOut(BaseModel):
     diagnoses: list[str] | None
     labelled_by: str | None
     labelled_at: datetime | None
+    review: Review
+    uncertainty: float | None
+    disagreement: float | None
     synthetic: bool
     acquired_at: datetime | None
     created_at: datetime
@@ -65,13 +73,13 @@ class CaseOut(BaseModel):
 
 
 class CasePage(BaseModel):
-    """Cases, newest first."""
+    """Cases in the order asked for."""
 
     items: list[CaseOut]
     next_cursor: str | None
 
 
-class CaseFilter(BaseModel):
+class CaseConditions(BaseModel):
     """Which cases; all conditions hold at once."""
 
     model_config = ConfigDict(extra="forbid")
@@ -79,8 +87,25 @@ class CaseFilter(BaseModel):
     diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
     labelled: bool | None = None
     since: Moment | None = Field(None, description="stored at or after this moment")
+
+
+class CaseFilter(CaseConditions):
+    """Which cases, in which order, from where on."""
+
+    review: Annotated[Review | None, Field(description="how far its review is")] = None
+    order: Annotated[Order, Field(description="always the largest first; newest first among equals")] = "newest"
     cursor: Annotated[str | None, Field(max_length=80)] = None
     limit: int = Field(50, ge=1, le=200)
+
+
+class CaseCounts(BaseModel):
+    """How many cases there are of each state of review, under the same conditions."""
+
+    unreviewed: int
+    unsure: int
+    reviewed: int
+    submitted: int
+    all: int
 
 
 class CaseChange(BaseModel):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, String, cast, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.access.service import Caller, Role
 from api.audit.service import Audit
+from api.cases import worklist
 from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
-from api.cases.schemas import CaseChange, CaseFilter, CaseIn, CaseOut, CasePage, Upload
+from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
 from api.cases.views import case_out, core_case
 from api.ground.clock import now
 from api.ground.ground import Ground
@@ -25,6 +27,8 @@ from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
 PAGE = 200
+Weigh = Callable[[Session, CaseRow], None]
+"""Sets a case's uncertainty and disagreement; the room of the predictions, which these follow from, lies above."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,10 @@ class Submitted:
 class Cases:
     """The cases of each project."""
 
-    def __init__(self, ground: Ground, audit: Audit) -> None:
+    def __init__(self, ground: Ground, audit: Audit, weigh: Weigh) -> None:
         self._ground = ground
         self._audit = audit
+        self._weigh = weigh
 
     def submit(
         self,
@@ -87,14 +92,22 @@ class Cases:
             return case_out(self.row(session, caller.project_id, case_id))
 
     def list(self, caller: Caller, wanted: CaseFilter) -> CasePage:
-        """Cases, newest first; a page stays the same page while new cases come in."""
-        query = _filtered(caller.project_id, wanted).order_by(CaseRow.id.desc()).limit(wanted.limit + 1)
-        if wanted.cursor is not None:
-            query = query.where(CaseRow.id < wanted.cursor)
+        """Cases in the order asked for; a page stays the same page while new cases come in.
+
+        Raises:
+            Invalid: the cursor is not one of this order.
+        """
+        query = worklist.page(caller.project_id, wanted)
         with self._ground.database.reading() as session:
-            rows = list(session.scalars(query))
+            rows = list(session.scalars(query.limit(wanted.limit + 1)))
         items = [case_out(row) for row in rows[: wanted.limit]]
-        return CasePage(items=items, next_cursor=items[-1].id if len(rows) > wanted.limit else None)
+        more = len(rows) > wanted.limit
+        return CasePage(items=items, next_cursor=worklist.position(items[-1], wanted.order) if more else None)
+
+    def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
+        """How many cases of each state of review fit."""
+        with self._ground.database.reading() as session:
+            return worklist.count(session, caller.project_id, wanted)
 
     def change(self, caller: Caller, case_id: str, change: CaseChange, seen: Collection[str] | None = None) -> CaseOut:
         """Change what ``change`` names.
@@ -115,7 +128,8 @@ class Cases:
             case = document.to_case(self._ground.catalogue, core_case(row, self._ground.blobs).images)
             row.note, row.vitals, row.acquired_at = case.note, dict(case.vitals), case.acquired_at
             if "diagnoses" in named:
-                self.label(row, caller, None if case.diagnoses is None else list(case.diagnoses))
+                self._give_label(row, caller, None if case.diagnoses is None else list(case.diagnoses), now())
+                self._weigh(session, row)
             self.touch(row)
             self._audit.record(session, caller, "case.change", "case", row.id, fields=sorted(named))
             return case_out(row)
@@ -138,7 +152,7 @@ class Cases:
 
     def select(self, project_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
         """Cases of a project as the learning core takes them, oldest first; ``wanted`` is a CaseFilter as JSON."""
-        query = _filtered(project_id, CaseFilter.model_validate(wanted)).order_by(CaseRow.id).limit(PAGE)
+        query = worklist.fitting(project_id, CaseFilter.model_validate(wanted)).order_by(CaseRow.id).limit(PAGE)
         last = ""
         while True:
             with self._ground.database.reading() as session:
@@ -173,11 +187,18 @@ class Cases:
         return core_case(row, self._ground.blobs)
 
     @staticmethod
-    def label(row: CaseRow, caller: Caller, diagnoses: Sequence[str] | None) -> None:
+    def label(row: CaseRow, diagnoses: Sequence[str] | None, by: str | None, at: datetime | None) -> None:
         """Set or take away the label in force, with who and when."""
         row.diagnoses = None if diagnoses is None else sorted(set(diagnoses))
-        row.labelled_by = None if diagnoses is None else caller.signature
-        row.labelled_at = None if diagnoses is None else now()
+        row.labelled_by = None if diagnoses is None else by
+        row.labelled_at = None if diagnoses is None else at
+
+    def _give_label(self, row: CaseRow, caller: Caller, diagnoses: Sequence[str] | None, at: datetime) -> None:
+        """The label as sent, in force until a reviewer says otherwise, and again when that review is withdrawn."""
+        self.label(row, diagnoses, caller.signature, at)
+        row.given_diagnoses, row.given_by, row.given_at = row.diagnoses, caller.signature, at
+        if row.review_state in {ReviewState.SUBMITTED, ReviewState.UNREVIEWED}:
+            row.review_state = ReviewState.UNREVIEWED if diagnoses is None else ReviewState.SUBMITTED
 
     @staticmethod
     def touch(row: CaseRow) -> None:
@@ -221,9 +242,10 @@ class Cases:
             created_at=moment,
             updated_at=moment,
             version=1,
+            review_state=ReviewState.UNREVIEWED,
             files=[_file_row(position, file) for position, file in enumerate(files)],
         )
-        self.label(row, caller, case.diagnoses)
+        self._give_label(row, caller, case.diagnoses, moment)
         with self._ground.database.transaction() as session:
             session.add(row)
             session.flush()
@@ -271,20 +293,6 @@ def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
         columns=file.columns,
         attributes=file.attributes,
     )
-
-
-def _filtered(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
-    query = select(CaseRow).where(CaseRow.project_id == project_id)
-    if wanted.q:
-        found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
-        query = query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in found)))
-    if wanted.diagnosis:
-        query = query.where(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
-    if wanted.labelled is not None:
-        query = query.where(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
-    if wanted.since is not None:
-        query = query.where(CaseRow.created_at >= wanted.since)
-    return query
 
 
 def _match(row: CaseRow, seen: Collection[str] | None) -> None:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from api.ground.database import Base
+
+NOT_KNOWN = -1.0
+"""Sorts last on every database, where NULL would sort first on one and last on the other."""
+
+
+class ReviewState(IntEnum):
+    """How far a case is; what waits most sorts first."""
+
+    SUBMITTED = 0
+    """Its label came with it; nobody has reviewed it."""
+    REVIEWED = 1
+    UNSURE = 2
+    UNREVIEWED = 3
 
 
 class CaseRow(Base):
@@ -18,6 +32,9 @@ class CaseRow(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "external_id"),
         Index("ix_cases_project_id_id", "project_id", "id"),
+        Index("ix_cases_worklist", "project_id", "review_state", "uncertainty", "id"),
+        Index("ix_cases_uncertainty", "project_id", "uncertainty", "id"),
+        Index("ix_cases_disagreement", "project_id", "disagreement", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -33,6 +50,16 @@ class CaseRow(Base):
     """The label in force: sent with the case or set by the newest confirm / override. NULL = unlabelled."""
     labelled_by: Mapped[str | None] = mapped_column(String(160))
     labelled_at: Mapped[datetime | None]
+    given_diagnoses: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """The label that was sent, with the case or in a change of it: what holds again once reviews are withdrawn."""
+    given_by: Mapped[str | None] = mapped_column(String(160))
+    given_at: Mapped[datetime | None]
+    review_state: Mapped[int] = mapped_column(default=ReviewState.UNREVIEWED)
+    contested: Mapped[bool] = mapped_column(default=False)
+    """Two reviewers name different diagnoses."""
+    uncertainty: Mapped[float] = mapped_column(default=NOT_KNOWN)
+    disagreement: Mapped[float] = mapped_column(default=NOT_KNOWN)
+    """Both 0..1 of the newest prediction (predictions/doubt.py); kept here so that an index can sort by them."""
     synthetic: Mapped[bool] = mapped_column(default=False)
     acquired_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

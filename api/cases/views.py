@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from api.cases.schemas import CaseOut, FileOut, PatientOut
-from api.cases.tables import CaseFileRow, CaseRow
+from api.cases.schemas import CaseOut, FileOut, PatientOut, Review
+from api.cases.tables import CaseFileRow, CaseRow, ReviewState
 from api.ground.blobs import Blobs
 from clinical_mm.case import Case, ImageFile, Patient, Sex
+
+REVIEW: dict[int, Review] = {
+    ReviewState.UNREVIEWED: "unreviewed",
+    ReviewState.UNSURE: "unsure",
+    ReviewState.REVIEWED: "reviewed",
+    ReviewState.SUBMITTED: "submitted",
+}
 
 
 def case_out(row: CaseRow) -> CaseOut:
@@ -19,6 +26,9 @@ def case_out(row: CaseRow) -> CaseOut:
         diagnoses=row.diagnoses,
         labelled_by=row.labelled_by,
         labelled_at=row.labelled_at,
+        review=REVIEW[row.review_state],
+        uncertainty=known(row.uncertainty),
+        disagreement=known(row.disagreement),
         synthetic=row.synthetic,
         acquired_at=row.acquired_at,
         created_at=row.created_at,
@@ -26,6 +36,11 @@ def case_out(row: CaseRow) -> CaseOut:
         version=row.version,
         files=[_file_out(row.id, file) for file in row.files],
     )
+
+
+def known(value: float) -> float | None:
+    """A sort key as it is shown: None where nothing is known."""
+    return None if value < 0 else value
 
 
 def core_case(row: CaseRow, blobs: Blobs) -> Case:

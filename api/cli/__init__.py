@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("api.cli.serve:worker", "A job worker alone, for several machines against one PostgreSQL."),
     "demo": ("api.cli.demo:demo", "Synthetic cases, a model trained on them, pages to review."),
     "keys": ("api.cli.keys:keys", "API keys: create, list, revoke."),
+    "projects": ("api.cli.projects:projects", "Projects: list, set how cases are read."),
     "cases": ("api.cli.cases:cases", "Cases: import, list, export, delete."),
     "train": ("api.cli.train:train", "Retrain from the stored cases, in the foreground."),
     "predict": ("api.cli.ask:predict", "Print the prediction for a stored case."),

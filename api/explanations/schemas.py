@@ -39,6 +39,15 @@ class SpanOut(BaseModel):
     attribution: float
 
 
+class PhraseOut(SpanOut):
+    """Words as a reader reads them, the sum of what they add, and how the note tells of them.
+
+    ``other``: of somebody else than the patient.
+    """
+
+    context: Literal["affirmed", "negated", "uncertain", "other"]
+
+
 class VitalOut(BaseModel):
     """Attribution of one vital, its value in the catalogue's unit."""
 
@@ -91,6 +100,7 @@ class ExplanationOut(BaseModel):
     completeness_error: float
     modalities: list[ContributionOut]
     text: list[SpanOut]
+    phrases: list[PhraseOut] = []
     vitals: list[VitalOut]
     images: list[HeatMapOut]
     baselines: dict[str, str] = {}

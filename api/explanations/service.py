@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from api.predictions.service import Predictions
 from api.problems import Conflict, NotFound
 from clinical_mm.errors import InvalidConfig
 from clinical_mm.explaining.offer import offered
+from clinical_mm.notes import phrases
 
 if TYPE_CHECKING:
     from clinical_mm.answers import Explanation
@@ -65,7 +67,8 @@ class Explanations:
         if changed:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
         answer = self._models.predictor(prediction.model_id).explain(case, target, method, baselines)
-        return self._store(caller, prediction_id, case, answer, baselines or {})
+        read = phrases(case.note or "", answer.text, self._ground.wording)
+        return self._store(caller, prediction_id, case, replace(answer, phrases=read), baselines or {})
 
     def methods(self, model_id: str) -> list[MethodOut]:
         """The ways to explain that are offered for a model, the default first."""

@@ -1,4 +1,4 @@
-"""What every room is given: settings, database, blobs, catalogue."""
+"""What every room is given: settings, database, blobs, catalogue, the words by which notes deny and doubt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.settings import Settings
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.notes import Wording
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Ground:
     database: Database
     blobs: Blobs
     catalogue: Catalogue
+    wording: Wording
 
     @classmethod
     def of(cls, settings: Settings) -> Ground:
@@ -28,6 +30,7 @@ class Ground:
             database=Database(settings.sqlalchemy_url),
             blobs=Blobs(settings.blob_url, settings.workspace.resolve() / "blobs"),
             catalogue=Catalogue.load(settings.catalogue),
+            wording=Wording.load(settings.note_triggers),
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The list of cases: search, filters, what the model said last, what a reviewer said."""
+"""The worklist: what waits for a word first, filters, counts, what the model said last, what a reviewer said."""
 
 from __future__ import annotations
 
@@ -8,14 +8,32 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
-from api.cases.schemas import CaseFilter, CaseOut, PreviewQuery, RawQuery
+from api.cases.schemas import CaseConditions, CaseFilter, CaseOut, Order, PreviewQuery, RawQuery
+from api.cases.worklist import is_position, position
 from api.ground.wire import binary
+from api.pages.read_first import hidden_from
 from api.pages.wording import has, moment, name_of, named, person
+from api.predictions.doubt import unsurest
 from api.services import Services
 
 ROWS = 40
 LABELLED = {"yes": True, "no": False}
-KEPT = ("q", "labelled", "diagnosis")
+KEPT = ("q", "labelled", "diagnosis", "review", "order")
+AT = "at"
+"""Where the case stood in the list when it was opened: a review moves a case, and `next` is to go on from there."""
+ORDERS: dict[Order, str] = {
+    "worklist": "to review first",
+    "uncertainty": "most uncertain",
+    "disagreement": "most disagreement",
+    "newest": "newest",
+}
+TABS: dict[str, str] = {
+    "": "All",
+    "unreviewed": "To review",
+    "unsure": "Unsure",
+    "reviewed": "Reviewed",
+    "submitted": "Came with a label",
+}
 IMMUTABLE = {"Cache-Control": "private, max-age=86400"}
 
 
@@ -25,16 +43,19 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/", endpoint="case_list")
     @needs(Role.VIEWER)
     def show() -> str:
-        kept = kept_filters()
-        asked = case_filter(kept, cursor=request.args.get("cursor") or None, limit=ROWS)
+        kept, read_first = _filters(), services.projects.own(caller()).read_first
+        asked = case_filter(kept, cursor=request.args.get("cursor") or None, limit=ROWS, read_first=read_first)
         page = services.cases.list(caller(), asked)
         following = {**kept, "cursor": page.next_cursor}
         return render_template(
             "case_list.html",
-            rows=_rows(services, caller(), page.items, kept),
+            rows=_rows(services, page.items, kept, asked.order, read_first=read_first),
             asked=asked,
             labelled=kept.get("labelled", ""),
-            filtered=bool(kept),
+            filtered=bool(kept.keys() - {"order"}),
+            tabs=_tabs(services, kept, asked),
+            orders=ORDERS,
+            read_first=read_first,
             first_page=asked.cursor is None,
             first_link=url_for("pages.case_list", **kept),
             next_link=url_for("pages.case_list", **following) if page.next_cursor else None,
@@ -60,30 +81,82 @@ def add(pages: Blueprint, services: Services) -> None:
 
 
 def kept_filters() -> dict[str, Any]:
-    """The list's filters in this request's address; they travel along from case to case."""
-    return {name: request.args[name] for name in KEPT if request.args.get(name)}
+    """The list's filters in this request's address, and the place in it; they travel along from case to case."""
+    return {name: request.args[name] for name in (*KEPT, AT) if request.args.get(name)}
 
 
-def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int) -> CaseFilter:
-    """The service's filter for those of the address."""
-    return CaseFilter(
-        q=kept.get("q"),
-        diagnosis=kept.get("diagnosis"),
-        labelled=LABELLED.get(kept.get("labelled", "")),
-        cursor=cursor,
-        limit=limit,
+def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int, read_first: bool) -> CaseFilter:
+    """The service's filter for those of the address.
+
+    Where a project reads first, nothing that tells what a model or another reader said chooses or sorts: the order of
+    uncertainty would say 'the model is unsure of this one'.
+    """
+    return CaseFilter.model_validate(
+        {
+            "q": kept.get("q"),
+            "diagnosis": None if read_first else kept.get("diagnosis"),
+            "labelled": LABELLED.get(kept.get("labelled", "")),
+            "review": kept.get("review"),
+            "order": "newest" if read_first else kept.get("order", "worklist"),
+            "cursor": cursor,
+            "limit": limit,
+        }
     )
 
 
-def _rows(services: Services, who: Caller, cases: list[CaseOut], kept: dict[str, Any]) -> list[dict[str, Any]]:
-    latest = services.predictions.newest(who, [case.id for case in cases])
+def walk_from(services: Services, who: Caller, case: CaseOut) -> dict[str, Any]:
+    """From a case on: the filters with its place in the list, the next case, the way back to the list."""
+    read_first = services.projects.own(who).read_first
+    kept = kept_filters()
+    asked = case_filter(kept, cursor=None, limit=1, read_first=read_first)
+    at = kept.get(AT, "")
+    if not is_position(at, asked.order):  # it came from elsewhere, or from a list in another order
+        at = position(case, asked.order)
+    following = services.cases.list(who, asked.model_copy(update={"cursor": at})).items
+    return {
+        "kept": {**kept, AT: at},
+        "next_link": _link(following[0], kept, asked.order) if following else None,
+        "back_link": url_for("pages.case_list", **_filters()),
+    }
+
+
+def _filters() -> dict[str, Any]:
+    return {name: value for name, value in kept_filters().items() if name != AT}
+
+
+def _link(case: CaseOut, kept: dict[str, Any], order: Order) -> str:
+    return url_for("pages.case", case_id=case.id, **{**kept, AT: position(case, order)})
+
+
+def _tabs(services: Services, kept: dict[str, Any], asked: CaseFilter) -> list[dict[str, Any]]:
+    conditions = CaseConditions.model_validate(asked.model_dump(include=set(CaseConditions.model_fields)))
+    counts = services.cases.counts(caller(), conditions).model_dump()
+    return [
+        {
+            "text": text,
+            "count": counts[state or "all"],
+            "current": (asked.review or "") == state,
+            "link": url_for("pages.case_list", **{**kept, "review": state or None}),
+        }
+        for state, text in TABS.items()
+    ]
+
+
+def _rows(
+    services: Services, cases: list[CaseOut], kept: dict[str, Any], order: Order, *, read_first: bool
+) -> list[dict[str, Any]]:
+    """One query for all rows of each kind, never one a row."""
+    hidden = hidden_from(services, caller(), cases, read_first=read_first)
+    latest = services.predictions.newest(caller(), [case.id for case in cases if case.id not in hidden])
     return [
         {
             "case": case,
-            "link": url_for("pages.case", case_id=case.id, **kept),
+            "link": _link(case, kept, order),
             "person": person(case),
             "has": has(case),
+            "hidden": case.id in hidden,
             "top": latest[case.id].diagnoses[0] if case.id in latest else None,
+            "unsurest": unsurest(latest[case.id]) if case.id in latest else None,
             "labeller": name_of(case.labelled_by or ""),
             "label": named(services.ground.catalogue, case.diagnoses),
             "when": moment(case.acquired_at or case.created_at),

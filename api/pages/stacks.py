@@ -8,17 +8,21 @@ from typing import Any
 from api.cases.schemas import FileOut
 
 Address = Callable[[int, int], str]
+Place = tuple[int, int]
+"""A file's position in its case, and a frame of it."""
 
 
-def stacks(files: Sequence[FileOut], raw: Address, heatmaps: Mapping[tuple[int, int], str]) -> list[dict[str, Any]]:
+def stacks(files: Sequence[FileOut], raw: Address, heatmaps: Mapping[Place, str]) -> list[dict[str, Any]]:
     """The stacks of a case.
 
     Args:
         files: the case's files.
         raw: (file, frame) -> where its pixels are.
-        heatmaps: (file, frame) -> where its heat map is, for those that have one.
+        heatmaps: (file, frame) -> where its heat map is, for those that have one, the strongest first.
+            Its place in that order is the frame's ``rank``.
     """
-    return [_stack(together, raw, heatmaps) for together in _by_series(files)]
+    ranks = {place: rank for rank, place in enumerate(heatmaps)}
+    return [_stack(together, raw, heatmaps, ranks) for together in _by_series(files)]
 
 
 def _by_series(files: Sequence[FileOut]) -> list[list[FileOut]]:
@@ -33,7 +37,9 @@ def _by_series(files: Sequence[FileOut]) -> list[list[FileOut]]:
     return found
 
 
-def _stack(files: Sequence[FileOut], raw: Address, heatmaps: Mapping[tuple[int, int], str]) -> dict[str, Any]:
+def _stack(
+    files: Sequence[FileOut], raw: Address, heatmaps: Mapping[Place, str], ranks: Mapping[Place, int]
+) -> dict[str, Any]:
     header = files[0].attributes
     center, width = header.get("default_window") or (127.5, 255)
     ranges = [f.attributes.get("value_range") or [0, 255] for f in files]
@@ -45,7 +51,11 @@ def _stack(files: Sequence[FileOut], raw: Address, heatmaps: Mapping[tuple[int, 
         "windows": header.get("windows") or [],
         "range": [min(r[0] for r in ranges), max(r[1] for r in ranges)],
         "frames": [
-            {"raw": raw(f.position, frame), "heatmap": heatmaps.get((f.position, frame))}
+            {
+                "raw": raw(f.position, frame),
+                "heatmap": heatmaps.get((f.position, frame)),
+                "rank": ranks.get((f.position, frame)),
+            }
             for f in files
             for frame in range(f.frames)
         ],

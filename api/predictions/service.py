@@ -15,6 +15,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.models.service import Models
+from api.predictions.doubt import weigh
 from api.predictions.queue import BatchingQueue
 from api.predictions.schemas import PredictionOut, SimilarCaseOut, SimilarCases
 from api.predictions.tables import PredictionRow
@@ -60,8 +61,10 @@ class Predictions:
             result=answer.to_json(),
         )
         with self._ground.database.transaction() as session:
-            self._cases.row(session, caller.project_id, case_id)  # erased meanwhile: 404, nothing stored
+            row = self._cases.row(session, caller.project_id, case_id, lock=True)  # erased meanwhile: 404
             session.add(stored)
+            session.flush()
+            weigh(session, row)
             self._audit.record(
                 session, caller, "prediction.create", "prediction", stored.id, case=case_id, model=model_id
             )

@@ -8,7 +8,7 @@ from api.access.guard import caller, needs
 from api.access.service import Role
 from api.cases.schemas import CasePath
 from api.ground.wire import SECURITY, Answer, answer
-from api.reviews.schemas import ReviewIn, ReviewList, ReviewOut
+from api.reviews.schemas import ReviewIn, ReviewList, ReviewOut, ReviewPath
 from api.reviews.service import Reviews
 
 TAG = Tag(name="reviews", description="A reviewer's word; the history stays.")
@@ -29,5 +29,11 @@ def blueprint(reviews: Reviews) -> APIBlueprint:
     def list_reviews(path: CasePath) -> Answer:
         """A case's reviews, newest first."""
         return answer(ReviewList(items=reviews.history(caller(), path.id)))
+
+    @api.post("/reviews/<id>/withdraw", responses={200: ReviewOut})
+    @needs(Role.CLINICIAN)
+    def withdraw_review(path: ReviewPath) -> Answer:
+        """Take back one's own review (an admin: anyone's); it stays in the history, the label follows the others."""
+        return answer(reviews.withdraw(caller(), path.id))
 
     return api

@@ -16,6 +16,8 @@ class ReviewIn(BaseModel):
     """A reviewer's word.
 
     ``diagnoses`` is required for override; for confirm it defaults to what the model holds probable; for unsure none.
+    ``before_model``, in a project that reads first: an override or unsure written before the model's answer was shown;
+    it names no prediction and sets no label.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -23,6 +25,7 @@ class ReviewIn(BaseModel):
     verdict: Verdict
     diagnoses: Annotated[list[str] | None, Field(max_length=100)] = None
     comment: Note | None = None
+    before_model: bool = False
 
 
 class ReviewOut(BaseModel):
@@ -37,9 +40,19 @@ class ReviewOut(BaseModel):
     comment: str | None
     reviewer: str
     created_at: datetime
+    case_version: int
+    before_model: bool
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
 
 
 class ReviewList(BaseModel):
     """Reviews, newest first."""
 
     items: list[ReviewOut]
+
+
+class ReviewPath(BaseModel):
+    """Which review."""
+
+    id: Annotated[str, Field(max_length=80)]

@@ -1,4 +1,4 @@
-"""A reviewer's word; nothing is ever overwritten."""
+"""A reviewer's word; what is withdrawn stays, marked so."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ class ReviewRow(Base):
     comment: Mapped[str | None]
     reviewer: Mapped[str] = mapped_column(String(160))
     created_at: Mapped[datetime]
+    case_version: Mapped[int]
+    before_model: Mapped[bool] = mapped_column(default=False)
+    """Written before its reader saw what the model says; it sets no label."""
+    withdrawn_at: Mapped[datetime | None]
+    withdrawn_by: Mapped[str | None] = mapped_column(String(160))

@@ -49,7 +49,7 @@ class Training:
             config=wanted.config,
             overrides=wanted.set,
             start_from=wanted.start_from,
-            filter=wanted.filter.model_dump(mode="json", exclude_none=True, exclude={"limit", "cursor"}),
+            filter=wanted.filter.model_dump(mode="json", exclude_none=True, exclude={"order", "limit", "cursor"}),
             state="queued",
             cancel_requested=False,
             created_at=now(),

@@ -18,6 +18,7 @@ from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
 from api.models.service import Models
+from api.predictions.doubt import weigh
 from api.settings import Settings
 from api.training.job import TrainingJob
 from api.training.service import waiting_runs
@@ -33,7 +34,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
         audit = Audit(self._ground.database)
-        self._cases, self._models = Cases(self._ground, audit), Models(self._ground, audit)
+        self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._engine = JobEngine(settings)
         self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze(), retry=_is_outage)
         self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())

@@ -6,7 +6,6 @@ Shapes: B cases, N tokens, D token width, C channels, H W D pixels, S word piece
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,13 @@ from torch import Tensor, nn
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.notes.words import WORD
 
 Sample = Mapping[str, np.ndarray]
 """One case's arrays for one modality, ready to be stacked; keys are the modality's own."""
 
 Batch = dict[str, Tensor]
 """Many cases' arrays for one modality, each with leading dimension B."""
-
-WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
-"""A word with its inner hyphens, apostrophes and points (``64-year-old``, ``38.6``), or one mark."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.modalities.base import WORD, Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
+from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
+from clinical_mm.notes.words import WORD
 
 _QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "query_proj", "value_proj", "q_proj", "v_proj"})
 """What BERT and RoBERTa, DistilBERT, DeBERTa and others call these two projections."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -30,6 +31,7 @@ from api.ground.database import Database
 from api.ground.ids import new_id
 from api.ground.migrate import upgrade
 from api.settings import Settings
+from clinical_mm.answers import DiagnosisProbability, Prediction
 from clinical_mm.case import Case
 from clinical_mm.phantom import draw
 from tests.api.stored import Stored
@@ -233,6 +235,20 @@ def new_model(services: Any, trained_bundle: Path) -> Callable[..., str]:
 def model(new_model: Callable[..., str]) -> str:
     """The id of a small trained model that serves the default project."""
     return new_model()
+
+
+@pytest.fixture
+def says(services: Any, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Lets a model say of a case what a test wants to hear: probabilities by code."""
+
+    def say(case: str, probabilities: dict[str, float], model: str | None = None) -> dict[str, Any]:
+        diagnoses = tuple(DiagnosisProbability(code, code, p) for code, p in probabilities.items())
+        answer = Prediction(diagnoses, 0.9, (), (), (), abstained=False)
+        queue = SimpleNamespace(predict=lambda _: answer, close=lambda: None)
+        monkeypatch.setattr(services.predictions, "_queue", lambda _: queue)
+        return dict(client.post(f"/cases/{case}/predictions", json={"model": model}).raise_for_status().json())
+
+    return say
 
 
 @pytest.fixture(scope="session")

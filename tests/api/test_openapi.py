@@ -68,6 +68,8 @@ def test_answers_fit_the_schema_that_describes_them(document: dict[str, Any], cl
     fits(made, "post", "/v1/cases")
     fits(client.get(f"/cases/{made.json()['id']}"), "get", "/v1/cases/{id}")
     fits(client.get("/cases"), "get", "/v1/cases")
+    fits(client.get("/cases/counts"), "get", "/v1/cases/counts")
+    fits(client.get("/project"), "get", "/v1/project")
     fits(client.get("/catalogue"), "get", "/v1/catalogue")
     fits(client.get("/audit"), "get", "/v1/audit")
     fits(client.get("/keys"), "get", "/v1/keys")

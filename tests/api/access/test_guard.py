@@ -18,10 +18,14 @@ RANK = ["nobody", "viewer", "clinician", "trainer", "admin"]
 
 NEEDED = [
     ("GET", "/cases", "viewer"),
+    ("GET", "/cases/counts", "viewer"),
     ("GET", "/cases/{case}", "viewer"),
     ("POST", "/cases", "clinician"),
     ("PATCH", "/cases/{case}", "clinician"),
     ("DELETE", "/cases/{case}", "admin"),
+    ("POST", "/reviews/any/withdraw", "clinician"),
+    ("GET", "/project", "viewer"),
+    ("PATCH", "/project", "admin"),
     ("GET", "/catalogue", "viewer"),
     ("GET", "/keys", "admin"),
     ("POST", "/keys", "admin"),

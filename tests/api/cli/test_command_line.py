@@ -119,3 +119,13 @@ def test_training_without_cases_says_what_is_missing(run) -> None:
     answer = run("train", "--config", "small")
     assert answer.returncode == 1
     assert "labelled" in answer.stderr
+
+
+def test_a_project_is_told_to_read_first_and_a_misspelt_one_is_refused(run) -> None:
+    assert run("projects", "set", "default", "--read-first").returncode == 0
+    [project] = json.loads(run("projects", "list", "--json").stdout)
+    assert (project["name"], project["read_first"]) == ("default", True)
+    answer = run("projects", "set", "defualt", "--no-read-first")
+    assert answer.returncode == 1
+    assert "no project 'defualt'; there is default" in answer.stderr
+    assert len(json.loads(run("projects", "list", "--json").stdout)) == 1

@@ -53,6 +53,18 @@ def test_a_reader_can_sum_it(
     assert {name: shown[name] for name in stored["vitals"]} == pytest.approx(stored["vitals"])
 
 
+def test_the_note_is_told_in_phrases_that_add_up_to_its_words(
+    client: httpx.Client, explanation: dict[str, Any], case: str
+) -> None:
+    note = client.get(f"/cases/{case}").json()["note"]
+    phrases = explanation["phrases"]
+    assert [note[p["start"] : p["end"]] for p in phrases] == [p["text"] for p in phrases]
+    assert len(phrases) < len(explanation["text"])
+    words = sum(s["attribution"] for s in explanation["text"])
+    assert sum(p["attribution"] for p in phrases) == pytest.approx(words, abs=1e-4)
+    assert {p["context"] for p in phrases} >= {"affirmed", "negated"}
+
+
 def test_its_heat_map_lies_over_the_image(client: httpx.Client, explanation: dict[str, Any], case: str) -> None:
     file = client.get(f"/cases/{case}").json()["files"][0]
     [heat] = explanation["images"]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import sin
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from api.access.service import Caller, Role
 from api.ground.migrate import upgrade
+from clinical_mm.answers import Contribution, Explanation
 from clinical_mm.case import Case, Patient
+from clinical_mm.modalities.base import word_spans
+from clinical_mm.notes import phrases
 from clinical_mm.phantom import draw
 from tests.api.conftest import BareSettings, listening
 
@@ -57,6 +61,26 @@ class Ward:
         self.services.explanations.create(self.admin, prediction.id)
         return case_id
 
+    def explained_in_words(self, note: str) -> str:
+        """A case with image, vitals and this note, explained by its words alone: quick, however long the note is."""
+        whole = next(d.case for d in draw(60, 5) if d.case.images and d.case.vitals)
+        case_id = self.submit(replace(whole, note=note))
+        prediction = self.services.predictions.create(self.admin, case_id)
+        spans = word_spans(note, [(at, at + 1, sin(at) / 50) for at in range(len(note))])
+        told = sum(span.attribution for span in spans)
+        answer = Explanation(
+            target=prediction.diagnoses[0].code,
+            method="integrated_gradients",
+            baseline_value=0.0,
+            value=told,
+            completeness_error=0.0,
+            contributions=(Contribution("text", told),),
+            text=spans,
+            phrases=phrases(note, spans),
+        )
+        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer)
+        return case_id
+
     def note_only(self, note: str, patient: str = "p-1") -> str:
         return self.submit(Case(patient=Patient(patient), note=note))
 
@@ -75,6 +99,15 @@ def ward(trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with listening(create_app(settings, services)) as url:
         yield Ward(url, services, admin)
     services.close()
+
+
+@pytest.fixture(scope="session")
+def reading_ward(ward: Ward, trained_bundle: Path) -> Ward:
+    """The same server's project of another hospital, which reads first."""
+    admin = ward.services.access.operator("reads first")
+    ward.services.projects.change(admin, read_first=True)
+    ward.services.models.register(admin, None, trained_bundle, "tiny")
+    return Ward(ward.url, ward.services, admin)
 
 
 @pytest.fixture(scope="session")
@@ -106,18 +139,25 @@ def faults() -> list[str]:
 @pytest.fixture
 def sign_in(ward: Ward, context: BrowserContext, faults: list[str]) -> Callable[[Role], Page]:
     """A page signed in by pasting a key, as its user does."""
+    return lambda role: entered(ward, context, faults, role)
 
-    def enter(role: Role) -> Page:
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
-        page.goto(f"{ward.url}/sign-in")
-        page.get_by_label("Key").fill(ward.key(role)[1])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{ward.url}/")
-        return page
 
-    return enter
+def entered(ward: Ward, context: BrowserContext, faults: list[str], role: Role) -> Page:
+    page = context.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
+    page.goto(f"{ward.url}/sign-in")
+    page.get_by_label("Key").fill(ward.key(role)[1])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{ward.url}/")
+    return page
+
+
+@pytest.fixture
+def reader(reading_ward: Ward, context: BrowserContext, faults: list[str]) -> Iterator[Page]:
+    """A clinician's page in the project that reads first."""
+    yield entered(reading_ward, context, faults, Role.CLINICIAN)
+    assert faults == []
 
 
 @pytest.fixture

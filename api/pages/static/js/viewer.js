@@ -1,19 +1,11 @@
 // The image viewer: a raw frame on a canvas, windowed here, with the explanation's heat map over it when asked for.
 
-import { brightnessTable, paint, presets } from "./windowing.js";
+import { around, evidence, middle, opening } from "./frames.js";
+import { bindGestures } from "./gestures.js";
+import { Screen } from "./screen.js";
+import { presets } from "./windowing.js";
 
-const KEPT_FRAMES = 40;
-
-/** One frame's stored values and what they mean, as the server sends them. */
-async function fetchFrame(address) {
-  const answer = await fetch(address, { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`the image did not come: ${answer.status}`);
-  const number = (name) => Number(answer.headers.get(name));
-  return {
-    pixels: new Uint16Array(await answer.arrayBuffer()),
-    rows: number("X-Rows"), columns: number("X-Columns"), slope: number("X-Slope"), intercept: number("X-Intercept"),
-  };
-}
+const PATIENCE = 150; // milliseconds before it says that it loads
 
 function loadImage(address) {
   return new Promise((resolve, reject) => {
@@ -25,109 +17,144 @@ function loadImage(address) {
 }
 
 export class Viewer {
-  constructor(root) {
+  /** ``before`` is another viewer of the same case, whose view goes on; ``store`` outlives both. */
+  constructor(root, store, before = null) {
     this.root = root;
+    this.store = store;
     this.stacks = JSON.parse(root.dataset.stacks);
+    this.evidence = evidence(this.stacks);
     this.find = (name) => root.querySelector(`[data-${name}]`);
     this.canvas = this.find("canvas");
-    this.context = this.canvas.getContext("2d");
-    this.picture = document.createElement("canvas"); // the windowed frame at its own size
-    this.frames = new Map();
-    this.zoom = 1;
-    this.shift = { x: 0, y: 0 };
+    this.screen = new Screen(this.canvas);
     this.listening = new AbortController();
     this.bind();
-    this.resizing = new ResizeObserver(() => this.draw());
+    this.resizing = new ResizeObserver(() => this.screen.draw());
     this.resizing.observe(this.canvas);
-    this.chooseStack(0);
+    const start = before ? { stack: before.stackIndex, frame: before.frameIndex } : opening(this.stacks);
+    this.chooseStack(start.stack, start.frame);
+    if (before) this.goOnFrom(before);
+  }
+
+  goOnFrom(before) {
+    this.window = before.window;
+    this.screen.zoom = before.screen.zoom;
+    this.screen.shift = before.screen.shift;
+    this.find("opacity").value = before.find("opacity").value;
+    this.find("overlay").checked = before.find("overlay").checked && !this.find("overlay").disabled;
+    this.opacityBy(0);
+    this.showFrame();
   }
 
   /** Let go of what outlives the elements. */
   close() {
+    clearTimeout(this.waiting);
     this.listening.abort();
     this.resizing.disconnect();
   }
 
-  on(element, event, act, options = {}) {
-    element?.addEventListener(event, act, { ...options, signal: this.listening.signal });
-  }
-
   bind() {
-    this.on(this.find("stack"), "change", (e) => this.chooseStack(Number(e.target.value)));
-    this.on(this.find("frame"), "input", (e) => this.chooseFrame(Number(e.target.value)));
-    this.on(this.find("evidence-frame"), "click", () => this.chooseFrame(this.evidenceFrame()));
-    this.on(this.find("preset"), "change", (e) => this.usePreset(Number(e.target.value)));
-    for (const name of ["center", "width"]) this.on(this.find(name), "change", () => this.readWindow());
-    this.on(this.find("overlay"), "change", () => this.showFrame());
-    this.on(this.find("opacity"), "input", () => this.draw());
-    this.on(this.find("zoom-in"), "click", () => this.zoomBy(1.25));
-    this.on(this.find("zoom-out"), "click", () => this.zoomBy(0.8));
-    this.on(this.find("fit"), "click", () => this.fit());
-    this.on(this.canvas, "wheel", (e) => this.wheel(e), { passive: false });
-    this.on(this.canvas, "pointerdown", (e) => this.grab(e));
-    this.on(this.canvas, "pointermove", (e) => this.drag(e));
-    this.on(this.canvas, "pointerup", () => { this.grabbed = null; });
-    this.on(this.canvas, "dblclick", () => this.fit());
-    this.on(this.canvas, "contextmenu", (e) => e.preventDefault());
-    this.on(this.canvas, "keydown", (e) => this.key(e));
+    const on = (element, event, act, options = {}) =>
+      element.addEventListener(event, act, { ...options, signal: this.listening.signal });
+    const click = (name, act) => on(this.find(name), "click", act);
+    if (this.find("stack")) on(this.find("stack"), "change", (e) => this.chooseStack(Number(e.target.value)));
+    on(this.find("frame"), "input", (e) => this.chooseFrame(Number(e.target.value)));
+    on(this.find("preset"), "change", (e) => this.usePreset(Number(e.target.value)));
+    for (const name of ["center", "width"]) on(this.find(name), "change", () => this.readWindow());
+    on(this.find("overlay"), "change", () => this.showFrame());
+    on(this.find("opacity"), "input", () => this.opacityBy(0));
+    click("evidence", () => this.nextEvidence());
+    click("zoom-in", () => this.zoomBy(1.25));
+    click("zoom-out", () => this.zoomBy(0.8));
+    click("fit", () => this.fit());
+    bindGestures(this, this.canvas, on);
   }
 
   get stack() { return this.stacks[this.stackIndex]; }
   get place() { return this.stack.frames[this.frameIndex]; }
 
-  chooseStack(index) {
+  chooseStack(index, frame = middle(this.stacks[index])) {
     this.stackIndex = index;
+    if (this.find("stack")) this.find("stack").value = index;
     const { stack } = this;
+    this.frame = this.screen.frame = null;
     this.window = { center: stack.center, width: stack.width };
-    const many = stack.frames.length > 1;
-    this.find("frames").hidden = !many;
+    this.find("frames").hidden = stack.frames.length === 1;
     this.find("frame").max = stack.frames.length - 1;
-    this.find("evidence-frame").hidden = !many || this.evidenceFrame() < 0;
-    const explained = stack.frames.some((f) => f.heatmap);
-    this.find("overlay").disabled = this.find("opacity").disabled = !explained;
-    if (!explained) this.find("overlay").checked = false;
+    this.find("overlay").disabled = this.find("opacity").disabled = !this.evidence.length;
+    if (!this.evidence.length) this.find("overlay").checked = false;
     this.options = presets(stack, stack.range);
     this.find("preset").replaceChildren(...this.options.map((p, i) => new Option(p.name, i)), new Option("Own", -1));
+    this.mark();
     this.fit();
-    const evidence = this.evidenceFrame();
-    this.chooseFrame(evidence >= 0 ? evidence : Math.floor((stack.frames.length - 1) / 2));
+    this.chooseFrame(frame);
   }
 
-  evidenceFrame() { return this.stack.frames.findIndex((f) => f.heatmap); }
+  nextStack() {
+    if (this.stacks.length > 1) this.chooseStack((this.stackIndex + 1) % this.stacks.length);
+  }
+
+  /** Marks over the slider where this stack has evidence: the stronger, the taller. */
+  mark() {
+    const count = this.stack.frames.length;
+    const marks = this.evidence.filter(({ stack }) => stack === this.stackIndex).map(({ frame, rank }) => {
+      const mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      const height = 8 - (6 * rank) / this.evidence.length;
+      const at = { x: (frame / Math.max(count - 1, 1)) * 996, y: 8 - height, width: 4, height };
+      for (const [name, value] of Object.entries(at)) mark.setAttribute(name, value);
+      return mark;
+    });
+    this.find("marks").replaceChildren(...marks);
+  }
+
+  /** Goes to the next place with evidence, the strongest first, and round again. */
+  nextEvidence() {
+    if (!this.evidence.length) return;
+    const here = this.evidence.findIndex(({ stack, frame }) => stack === this.stackIndex && frame === this.frameIndex);
+    const { stack, frame } = this.evidence[(here + 1) % this.evidence.length];
+    if (stack === this.stackIndex) this.chooseFrame(frame);
+    else this.chooseStack(stack, frame);
+  }
+
+  tellEvidence() {
+    const here = this.evidence.findIndex(({ stack, frame }) => stack === this.stackIndex && frame === this.frameIndex);
+    this.find("evidence").hidden = !this.evidence.length;
+    this.find("evidence-place").textContent = `${here < 0 ? "–" : here + 1} / ${this.evidence.length}`;
+  }
 
   chooseFrame(index) {
-    this.frameIndex = Math.min(Math.max(index, 0), this.stack.frames.length - 1);
-    this.find("frame").value = this.frameIndex;
-    this.find("frame-number").textContent = `${this.frameIndex + 1} / ${this.stack.frames.length}`;
+    const wanted = Math.min(Math.max(index, 0), this.stack.frames.length - 1);
+    this.direction = wanted < this.frameIndex ? -1 : 1;
+    this.frameIndex = wanted;
+    this.find("frame").value = wanted;
+    this.find("frame-number").textContent = `${wanted + 1} / ${this.stack.frames.length}`;
+    this.tellEvidence();
     return this.showFrame();
   }
 
   async showFrame() {
     const { place } = this;
+    const { frames } = this.stack;
     const says = this.find("loading");
-    if (!this.frames.has(place.raw)) says.hidden = false;
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => Object.assign(says, { hidden: false, textContent: "Loading …" }), PATIENCE);
     try {
-      const frame = await this.frameOf(place);
+      const neighbours = around(this.frameIndex, frames.length, this.direction).map((n) => frames[n].raw);
+      const frame = await this.store.aim(place.raw, neighbours);
       const heat = this.find("overlay").checked && place.heatmap ? await this.heatOf(place) : null;
       if (place !== this.place) return; // another one was asked for meanwhile
+      clearTimeout(this.waiting);
+      says.hidden = true;
       this.frame = frame;
       this.heat = heat;
-      says.hidden = true;
-      this.rewindow();
       this.canvas.dataset.frame = this.frameIndex;
+      this.rewindow();
+      this.root.dispatchEvent(new CustomEvent("painted", { bubbles: true }));
     } catch (error) {
-      this.frames.delete(place.raw); // so that choosing it again asks again
-      delete place.heatImage;
-      says.textContent = error.message;
+      if (place !== this.place) return;
+      clearTimeout(this.waiting);
+      delete place.heatImage; // so that choosing it again asks again
+      Object.assign(says, { hidden: false, textContent: error.message });
     }
-  }
-
-  frameOf(place) {
-    if (!this.frames.has(place.raw)) {
-      this.frames.set(place.raw, fetchFrame(place.raw));
-      if (this.frames.size > KEPT_FRAMES) this.frames.delete(this.frames.keys().next().value);
-    }
-    return this.frames.get(place.raw);
   }
 
   heatOf(place) {
@@ -137,14 +164,11 @@ export class Viewer {
 
   rewindow() {
     if (!this.frame) return;
-    const { pixels, rows, columns, slope, intercept } = this.frame;
-    const table = brightnessTable(slope, intercept, this.window.center, this.window.width);
-    this.picture.width = columns;
-    this.picture.height = rows;
-    const context = this.picture.getContext("2d");
-    context.putImageData(paint(pixels, table, context.createImageData(columns, rows)), 0, 0);
+    this.screen.show(this.frame, this.window, this.stack.aspect || 1, this.heat);
+    this.find("legend").hidden = !this.heat;
+    this.find("corner").textContent = `${this.frame.columns} × ${this.frame.rows}`;
     this.tellWindow();
-    this.draw();
+    this.tellZoom();
   }
 
   tellWindow() {
@@ -155,32 +179,7 @@ export class Viewer {
     this.find("preset").value = String(this.options.findIndex(same));
   }
 
-  draw() {
-    const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(this.canvas.clientWidth * ratio);
-    const height = Math.round(this.canvas.clientHeight * ratio);
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    this.context.clearRect(0, 0, width, height);
-    if (!this.frame || !width || !height) return;
-    const tall = this.stack.aspect || 1; // height of a pixel over its width
-    const { columns } = this.frame;
-    const rows = this.frame.rows * tall;
-    const scale = Math.min(width / columns, height / rows) * this.zoom;
-    const box = [(width - columns * scale) / 2 + this.shift.x * ratio, (height - rows * scale) / 2 + this.shift.y * ratio, columns * scale, rows * scale];
-    this.context.imageSmoothingEnabled = scale < 4;
-    this.context.imageSmoothingQuality = "high";
-    this.context.drawImage(this.picture, ...box);
-    if (this.heat) {
-      this.context.globalAlpha = Number(this.find("opacity").value) / 100;
-      this.context.imageSmoothingEnabled = true;
-      this.context.drawImage(this.heat, ...box);
-      this.context.globalAlpha = 1;
-    }
-    this.find("legend").hidden = !this.heat;
-    this.find("zoom").textContent = `${Math.round(this.zoom * 100)} %`;
-    this.find("corner").textContent = `${this.frame.columns} × ${this.frame.rows}`;
-    this.canvas.dataset.drawn = this.heat ? "overlay" : "plain";
-  }
+  tellZoom() { this.find("zoom").textContent = `${Math.round(this.screen.zoom * 100)} %`; }
 
   usePreset(index) {
     const preset = this.options[index];
@@ -189,6 +188,8 @@ export class Viewer {
     this.rewindow();
   }
 
+  nextPreset() { this.usePreset((Number(this.find("preset").value) + 1) % this.options.length); }
+
   readWindow() {
     const center = Number(this.find("center").value);
     const width = Number(this.find("width").value);
@@ -196,56 +197,33 @@ export class Viewer {
     this.rewindow();
   }
 
-  fit() {
-    this.zoom = 1;
-    this.shift = { x: 0, y: 0 };
-    this.draw();
-  }
-
-  zoomBy(factor) {
-    this.zoom = Math.min(Math.max(this.zoom * factor, 0.5), 16);
-    this.draw();
-  }
-
-  wheel(event) {
-    event.preventDefault();
-    if (this.stack.frames.length > 1 && !event.ctrlKey) this.chooseFrame(this.frameIndex + Math.sign(event.deltaY));
-    else this.zoomBy(event.deltaY < 0 ? 1.1 : 1 / 1.1);
-  }
-
-  grab(event) {
-    const pans = event.button !== 0 || event.shiftKey;
-    this.grabbed = { x: event.clientX, y: event.clientY, window: { ...this.window }, shift: { ...this.shift }, pans };
-    this.canvas.setPointerCapture(event.pointerId);
-  }
-
-  drag(event) {
-    const from = this.grabbed;
-    if (!from) return;
-    const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
-    if (from.pans) {
-      this.shift = { x: from.shift.x + dx, y: from.shift.y + dy };
-      this.draw();
-      return;
-    }
+  /** The window ``from``, its width moved by ``dx`` pixels of the mouse and its level by ``dy``. */
+  windowFrom(from, dx, dy) {
     const span = this.stack.range[1] - this.stack.range[0] || 1;
-    const step = Math.min(span, from.window.width * 4) / 600;
-    this.window = { center: from.window.center + dy * step, width: Math.max(from.window.width + dx * step, span / 4096) };
+    const step = Math.min(span, from.width * 4) / 600;
+    this.window = { center: from.center + dy * step, width: Math.max(from.width + dx * step, span / 4096) };
     this.rewindow();
   }
 
-  key(event) {
-    const acts = {
-      ArrowUp: () => this.chooseFrame(this.frameIndex - 1), ArrowDown: () => this.chooseFrame(this.frameIndex + 1),
-      "+": () => this.zoomBy(1.25), "-": () => this.zoomBy(0.8), 0: () => this.fit(),
-    };
-    if (!acts[event.key]) return;
-    event.preventDefault();
-    acts[event.key]();
+  opacityBy(change) {
+    const slider = this.find("opacity");
+    slider.value = Number(slider.value) + change;
+    this.screen.opacity = Number(slider.value) / 100;
+    this.screen.draw();
   }
 
   toggleOverlay() {
     const box = this.find("overlay");
     if (!box.disabled) box.click();
+  }
+
+  fit() {
+    this.screen.fit();
+    this.tellZoom();
+  }
+
+  zoomBy(factor, at = null) {
+    this.screen.zoomBy(factor, at);
+    this.tellZoom();
   }
 }

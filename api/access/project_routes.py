@@ -1,0 +1,34 @@
+"""/v1/project: the project of the key, and how its cases are read."""
+
+from __future__ import annotations
+
+from flask_openapi import APIBlueprint, Tag
+
+from api.access.guard import caller, needs
+from api.access.projects import Projects
+from api.access.schemas import ProjectChange, ProjectOut
+from api.access.service import Role
+from api.ground.wire import SECURITY, Answer, answer
+
+TAG = Tag(name="project", description="The project that a key opens.")
+
+
+def blueprint(projects: Projects) -> APIBlueprint:
+    """The routes over the projects."""
+    api = APIBlueprint("project", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
+
+    @api.get("/project", responses={200: ProjectOut})
+    @needs(Role.VIEWER)
+    def get_project() -> Answer:
+        """The project of this key."""
+        return answer(projects.own(caller()))
+
+    @api.patch("/project", responses={200: ProjectOut})
+    @needs(Role.ADMIN)
+    def change_project(body: ProjectChange) -> Answer:
+        """`read_first`: the pages show a model's answer only after the reader's own verdict; this API always does."""
+        if body.read_first is None:
+            return answer(projects.own(caller()))
+        return answer(projects.change(caller(), read_first=body.read_first))
+
+    return api

@@ -1,0 +1,105 @@
+"""Which cases, in which order: conditions, sort keys that an index serves, cursors, counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, cast, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from api.cases.schemas import CaseConditions, CaseCounts, CaseFilter, CaseOut, Order, Review
+from api.cases.tables import NOT_KNOWN, CaseRow, ReviewState
+from api.cases.views import REVIEW
+from api.problems import Invalid, PointedError
+
+SORTED_BY: dict[Order, tuple[str, ...]] = {
+    "newest": ("id",),
+    "worklist": ("review_state", "uncertainty", "id"),
+    "uncertainty": ("uncertainty", "id"),
+    "disagreement": ("disagreement", "id"),
+}
+"""All falling, so that one index read backwards serves an order; ids grow with time."""
+STATES: dict[Review, int] = {name: state for state, name in REVIEW.items()}
+BETWEEN = "~"
+
+
+def fitting(project_id: str, wanted: CaseConditions) -> Select[CaseRow]:
+    """The cases of a project that fit, in no order."""
+    return select(CaseRow).where(*_conditions(project_id, wanted))
+
+
+def page(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
+    """The cases that fit, in the order asked for, after the cursor; raises Invalid where it is of another order."""
+    columns = [getattr(CaseRow, name) for name in SORTED_BY[wanted.order]]
+    query = fitting(project_id, wanted).order_by(*(column.desc() for column in columns))
+    if wanted.cursor is None:
+        return query
+    return query.where(tuple_(*columns) < tuple_(*_parsed(wanted.cursor, wanted.order)))
+
+
+def position(case: CaseOut, order: Order) -> str:
+    """Where a case stands in an order, as a cursor: what comes after it stays the same when the case itself moves."""
+    found = {
+        "id": case.id,
+        "review_state": STATES[case.review],
+        "uncertainty": NOT_KNOWN if case.uncertainty is None else case.uncertainty,
+        "disagreement": NOT_KNOWN if case.disagreement is None else case.disagreement,
+    }
+    return BETWEEN.join(str(found[name]) for name in SORTED_BY[order])
+
+
+def is_position(cursor: str, order: Order) -> bool:
+    """Whether a cursor is one of this order."""
+    try:
+        _parsed(cursor, order)
+    except Invalid:
+        return False
+    return True
+
+
+def count(session: Session, project_id: str, wanted: CaseConditions) -> CaseCounts:
+    """How many cases of each state of review fit."""
+    query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted))
+    counted = dict.fromkeys(STATES, 0)
+    for state, cases in session.execute(query.group_by(CaseRow.review_state)):
+        counted[REVIEW[state]] = cases
+    return CaseCounts(**counted, all=sum(counted.values()))
+
+
+def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [CaseRow.project_id == project_id]
+    if wanted.q:
+        found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
+        conditions.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in found)))
+    if wanted.diagnosis:
+        conditions.append(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
+    if wanted.labelled is not None:
+        conditions.append(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
+    if wanted.since is not None:
+        conditions.append(CaseRow.created_at >= wanted.since)
+    if isinstance(wanted, CaseFilter) and wanted.review is not None:
+        conditions.append(CaseRow.review_state == STATES[wanted.review])
+    return conditions
+
+
+def _parsed(cursor: str, order: Order) -> list[Any]:
+    names, parts = SORTED_BY[order], cursor.split(BETWEEN)
+    try:
+        return [_value(name, part) for name, part in zip(names, parts, strict=True)]
+    except ValueError as error:
+        fault = PointedError(pointer="/cursor", detail=f"no cursor of the order {order}: take next_cursor as it came")
+        raise Invalid("the cursor does not fit the order", errors=[fault]) from error
+
+
+def _value(name: str, part: str) -> str | int | float:
+    if name == "id":
+        if not part:
+            raise ValueError(part)
+        return part
+    if name == "review_state":
+        return int(ReviewState(int(part)))
+    value = float(part)
+    if not math.isfinite(value):
+        raise ValueError(part)
+    return value
