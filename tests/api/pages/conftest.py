@@ -78,7 +78,7 @@ class Ward:
             text=spans,
             phrases=phrases(note, spans),
         )
-        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer)
+        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer, {})
         return case_id
 
     def note_only(self, note: str, patient: str = "p-1") -> str:
