@@ -24,6 +24,7 @@ BENCHMARKS = (
     "training_epoch",
     "serving",
     "explaining",
+    "explaining_served",
     "cxr_cases",
     "covid_blues",
     "gpu_training",

@@ -19,9 +19,9 @@ def run_command(workspace: Path, *arguments: str) -> str:
     return answer.stdout
 
 
-def prepare(workspace: Path) -> str:
+def prepare(workspace: Path, cases: int = CASES) -> str:
     """Draw, store and train; gives a trainer's key."""
-    run_command(workspace, "demo", "--cases", str(CASES), "--no-serve")
+    run_command(workspace, "demo", "--cases", str(cases), "--no-serve")
     return run_command(workspace, "keys", "create", "--role", "trainer").splitlines()[-1]
 
 

@@ -29,8 +29,8 @@ class AgainstTruth:
     Attributes:
         pointing: 1 = the heat map's peak lies in a finding that speaks for the target, 0 = it does not; over images.
         pointing_chance: the part of the picture that such findings take.
-        precision: of the k words of most weight, those that tell of a symptom that bears on the target; k = 5, or as
-            many as there are.
+        precision: of the k words of most weight, those of sentences about a symptom that bears on the target; k = 5,
+            or as many as there are.
         precision_chance: the same of all words.
         ranks: Spearman correlation of the vitals' attributions with their log-likelihood ratios.
         shares: mean absolute error of the modalities' parts of all evidence.
@@ -69,7 +69,9 @@ def _pointing(account: Explanation, drawn: PhantomCase, causing: set[str]) -> tu
 def _precision(account: Explanation, drawn: PhantomCase, causing: set[str]) -> tuple[float | None, float | None]:
     spans = [span for span in drawn.truth.spans if span.symptom in causing]
     words = [word for word in account.text if _LETTER_OR_DIGIT.search(word.text)]
-    good = np.array([any(s.start <= word.start and word.end <= s.end for s in spans) for word in words], bool)
+    good = np.array(
+        [any(s.sentence[0] <= word.start and word.end <= s.sentence[1] for s in spans) for word in words], bool
+    )
     if not good.any():
         return None, None
     weight = np.abs([word.attribution for word in words])

@@ -19,12 +19,17 @@ DISTRACTING, SLIP = 0.3, 0.012
 
 @dataclass(frozen=True)
 class ToldSpan:
-    """Characters [start, end) of the note that tell of a symptom, and how: affirmed, uncertain or denied."""
+    """Characters [start, end) of the note that tell of a symptom, and how: affirmed, uncertain or denied.
+
+    ``sentence``: [start, end) of all that was written with it. Its other words ('vocal resonance reduced') are written
+    only where the symptom is told of, so that they are evidence of it too.
+    """
 
     symptom: str
     way: str
     start: int
     end: int
+    sentence: tuple[int, int]
 
 
 WORDING: dict[str, dict[str, tuple[str, ...]]] = {
@@ -135,10 +140,11 @@ def _joined(
     note, spans = opening, []
     for symptom, way, sentence in sentences:
         note += " "
-        for part, text in enumerate(sentence.split("*")):
-            written = _with_slips(rng, text)
-            if part % 2:
-                spans.append(ToldSpan(symptom, way, len(note), len(note) + len(written)))
+        parts = [_with_slips(rng, text) for text in sentence.split("*")]
+        whole = (len(note), len(note) + sum(len(part) for part in parts))
+        for number, written in enumerate(parts):
+            if number % 2:
+                spans.append(ToldSpan(symptom, way, len(note), len(note) + len(written), whole))
             note += written
     return note, tuple(spans)
 

@@ -74,6 +74,15 @@ def test_spans_point_at_the_words_that_tell(drawn: list[PhantomCase]) -> None:
     assert np.mean(exact) > 0.9  # the rest has a slip of the pen in just that word
 
 
+def test_a_span_knows_the_sentence_it_stands_in(drawn: list[PhantomCase]) -> None:
+    for item in drawn:
+        for span in item.truth.spans:
+            start, end = span.sentence
+            assert start <= span.start < span.end <= end
+            assert (item.case.note or "")[start - 1] == " "
+            assert (item.case.note or "")[end - 1] == "."
+
+
 def test_what_is_told_of_others_is_no_evidence(drawn: list[PhantomCase]) -> None:
     of_others = [d for d in drawn if "Brother once had sudden chest pain" in (d.case.note or "")]
     assert of_others
