@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from api.explanations.schemas import ExplanationOut, MethodOut
 from api.pages.measures import UNITS
+from api.pages.wording import MODALITIES
 from clinical_mm.catalogue import Catalogue
 
 COUNTERFACTUALS = "counterfactuals"
@@ -86,7 +87,7 @@ def what_would_change(
 def what_if(catalogue: Catalogue, counterfactual: Counterfactual) -> WhatIf:
     """One counterfactual in words."""
     names = {vital.name: vital.display for vital in catalogue.vitals}
-    told = " and ".join(_change(names, change) for change in counterfactual.changes)
+    told = " and ".join(_change({**MODALITIES, **names}, change) for change in counterfactual.changes)
     return WhatIf(f"with {told}", counterfactual.probability, counterfactual.probability_after)
 
 

@@ -58,6 +58,8 @@ def test_a_change_is_told_in_the_words_of_the_catalogue() -> None:
     assert (told.probability, told.after) == (0.81, 0.44)
     gone = SimpleNamespace(changes=[change("spo2", 88, None, "%")], probability=0.8, probability_after=0.5)
     assert what_if(CATALOGUE, gone).change == "with no Oxygen saturation (SpO2)"
+    blind = SimpleNamespace(changes=[change("imaging", None, None, "")], probability=0.8, probability_after=0.3)
+    assert what_if(CATALOGUE, blind).change == "with no image"
 
 
 def test_asked_and_nothing_found_is_another_answer_than_not_asked() -> None:
