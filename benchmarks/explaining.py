@@ -16,8 +16,8 @@ from clinical_mm.answers import Explanation
 from clinical_mm.config import ModelConfig
 from clinical_mm.explaining import DEFAULT, EXPLAINERS, explainer
 from clinical_mm.explaining.base import Additive, Explainer, contributions
-from clinical_mm.explaining.faithfulness import judge
-from clinical_mm.explaining.marginal import marginals, repeated
+from clinical_mm.explaining.faithfulness import gain, judge
+from clinical_mm.explaining.marginal import Marginal, marginals, repeated
 from clinical_mm.explaining.question import Question
 from clinical_mm.explaining.truth import AgainstTruth, against_truth
 from clinical_mm.importing.folder import write_folder
@@ -28,7 +28,7 @@ from clinical_mm.predictor import Predictor, load_model
 from clinical_mm.training.run import train
 
 TITLE = "Explaining (E1-E5, S5)"
-TRAINED_ON, CASES, JUDGED, SEED = 400, 40, 6, 9
+TRAINED_ON, CASES, JUDGED, SEED = 400, 40, 8, 9
 HEAD = f"""The small model trained on {TRAINED_ON} synthetic cases; {CASES} others with image, note and vitals (seed
 {SEED}), asked for their most probable diagnosis; means with 95 % intervals and over how many cases.
 E1: the heat map's peak lies inside a causing finding. E2: of the k words of most weight, those of causing sentences.
@@ -44,15 +44,13 @@ def run() -> str:
     ways += [way for name in EXPLAINERS if isinstance(way := explainer(name), Additive) and way.applies(model)]
     found: dict[str, list[tuple[Explanation, float]]] = {way.name: [] for way in ways}
     for item in tqdm(drawn, "explaining", leave=False):
-        target = model.predict([item.case])[0].diagnoses[0].code
         for way in ways:  # alternating, so that all see the same noise of the machine
-            found[way.name].append(timed(way, Question(model, item.case, target)))
-    judged = {row.method: row for row in judge(model, [item.case for item in drawn[:JUDGED]])}
+            found[way.name].append(timed(way, _question(model, item)))
+    judged = drawn[:JUDGED]
+    gains = {row.method: row.gain for row in judge(model, [item.case for item in judged])}
+    gains["plain_captum"] = tuple(PlainCaptum().gain(_question(model, item)) for item in judged)
     plain = statistics.median(seconds for _, seconds in found["plain_captum"])
-    rows = [
-        _row(name, accounts, drawn, plain, judged[name].gain if name in judged else ())
-        for name, accounts in found.items()
-    ]
+    rows = [_row(name, accounts, drawn, plain, gains[name]) for name, accounts in found.items()]
     return "\n".join(
         [
             HEAD,
@@ -88,6 +86,31 @@ class PlainCaptum(Explainer):
 
     def explain(self, question: Question) -> Explanation:
         """The account of the whole case at once, its sums taken as shares."""
+        parts, found, start = self.attributions(question)
+        told = [
+            part.modality.evidence(question.case, part.batch, values) for part, values in zip(parts, found, strict=True)
+        ]
+        shares = {part.name: float(values.sum()) for part, values in zip(parts, found, strict=True)}
+        missed = question.value - start - sum(shares.values())
+        return Explanation(
+            target=question.target,
+            method=self.name,
+            baseline_value=start,
+            value=question.value,
+            completeness_error=abs(missed) / max(abs(question.value - start), 0.1),
+            contributions=tuple(type(c)(c.name, shares.get(c.name, 0.0)) for c in contributions(question, {})),
+            text=one_span_a_word(span for one in told for span in one.text),
+            vitals=tuple(vital for one in told for vital in one.vitals),
+            images=tuple(image for one in told for image in one.images),
+        )
+
+    def gain(self, question: Question) -> float:
+        """E5's measure."""
+        parts, found, _ = self.attributions(question)
+        return gain(question, {part.name: values for part, values in zip(parts, found, strict=True)})
+
+    def attributions(self, question: Question) -> tuple[list[Marginal], list[Tensor], float]:
+        """Of each modality, in the shape of its encoder's inputs; and the log-odds of the baseline."""
         from captum.attr import IntegratedGradients
 
         parts = list(marginals(question))
@@ -105,24 +128,13 @@ class PlainCaptum(Explainer):
             n_steps=50,
             internal_batch_size=16,
         )
-        told = [
-            part.modality.evidence(question.case, part.batch, values.detach())
-            for part, values in zip(parts, found, strict=True)
-        ]
         start = float(log_odds(*(part.baseline for part in parts)).detach())
-        missed = question.value - start - sum(float(values.sum()) for values in found)
-        shares = {part.name: float(values.sum()) for part, values in zip(parts, found, strict=True)}
-        return Explanation(
-            target=question.target,
-            method=self.name,
-            baseline_value=start,
-            value=question.value,
-            completeness_error=abs(missed) / max(abs(question.value - start), 0.1),
-            contributions=tuple(type(c)(c.name, shares.get(c.name, 0.0)) for c in contributions(question, {})),
-            text=one_span_a_word(span for one in told for span in one.text),
-            vitals=tuple(vital for one in told for vital in one.vitals),
-            images=tuple(image for one in told for image in one.images),
-        )
+        return parts, [values.detach() for values in found], start
+
+
+def _question(model: Predictor, item: PhantomCase) -> Question:
+    """Of the most probable diagnosis."""
+    return Question(model, item.case, model.predict([item.case])[0].diagnoses[0].code)
 
 
 def timed(way: Explainer, question: Question) -> tuple[Explanation, float]:

@@ -102,6 +102,12 @@ def judge(
     return [_summary(name, of_one) for name, of_one in rows.items() if of_one]
 
 
+def gain(question: Question, attributions: Mapping[str, Tensor]) -> float:
+    """The same gain of any attributions, modality -> shape of ``Encoder.inputs``: of methods that are not ours."""
+    whole = [marginal for marginal in marginals(question) if marginal.count >= FEWEST_UNITS]
+    return float(np.mean([_area(m, m.of_units(attributions[m.name])) - _chance(m) for m in whole]))
+
+
 def with_shuffled_weights(predictor: Predictor, seed: int = 0) -> Predictor:
     """The same model with the numbers of each weight in another order: as large as before, and knowing nothing."""
     network = copy.deepcopy(predictor.network)

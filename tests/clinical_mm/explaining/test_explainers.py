@@ -6,7 +6,10 @@ import pytest
 
 from clinical_mm.case import Case
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.explaining.faithfulness import judge
+from clinical_mm.explaining.faithfulness import gain, judge
+from clinical_mm.explaining.integrated_gradients import IntegratedGradients
+from clinical_mm.explaining.marginal import marginals
+from clinical_mm.explaining.question import Question
 from clinical_mm.predictor import Predictor
 from tests.clinical_mm.test_predictor import subsets
 
@@ -68,3 +71,11 @@ def test_an_explainer_that_ignores_the_weights_is_not_offered(predictor: Predict
     (row,) = judge(predictor, [case], ["layer_integrated_gradients"])
     assert row.offered == (row.randomised < 0.5)
     assert row.to_json()["cases"] == 1
+
+
+def test_the_gain_of_attributions_from_elsewhere_is_judged_alike(predictor: Predictor, case: Case) -> None:
+    (row,) = judge(predictor, [case], ["integrated_gradients"])
+    question = Question(predictor, case, predictor.predict([case])[0].diagnoses[0].code)
+    account = {m.name: IntegratedGradients().attribute(m).values.detach() for m in marginals(question)}
+    assert gain(question, account) == pytest.approx(row.gain[0], abs=1e-4)
+    assert gain(question, {name: -values for name, values in account.items()}) < row.gain[0]
