@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from api.explanations.schemas import ExplanationOut, MethodOut
+from api.explanations.schemas import ChangeOut, CounterfactualOut, ExplanationOut, MethodOut
 from api.pages.measures import UNITS
 from api.pages.wording import MODALITIES
 from clinical_mm.catalogue import Catalogue
@@ -36,23 +35,6 @@ class WhatIf:
     after: float
 
 
-class Change(Protocol):
-    """One value that is replaced, in the catalogue's unit; a missing value is None."""
-
-    name: str
-    value: float | None
-    to: float | None
-    unit: str
-
-
-class Counterfactual(Protocol):
-    """The least change of its kind, and what the target's probability becomes."""
-
-    changes: Sequence[Any]
-    probability: float
-    probability_after: float
-
-
 def accounts(explanations: Iterable[ExplanationOut]) -> list[ExplanationOut]:
     """The explanations that say what each part adds."""
     return [e for e in explanations if e.method != COUNTERFACTUALS]
@@ -78,20 +60,18 @@ def what_would_change(
 ) -> list[WhatIf] | None:
     """The counterfactuals stored for a target, smallest change first; None where nobody has asked for them."""
     asked = [e for e in explanations if e.target == target]
-    found = next((list(changes) for e in asked if (changes := getattr(e, COUNTERFACTUALS, ()))), None)
-    if found is None:
-        return [] if any(e.method == COUNTERFACTUALS for e in asked) else None
-    return [what_if(catalogue, c) for c in found]
+    found = next((e.counterfactuals for e in asked if e.method == COUNTERFACTUALS), None)
+    return None if found is None else [what_if(catalogue, c) for c in found]
 
 
-def what_if(catalogue: Catalogue, counterfactual: Counterfactual) -> WhatIf:
+def what_if(catalogue: Catalogue, counterfactual: CounterfactualOut) -> WhatIf:
     """One counterfactual in words."""
     names = {vital.name: vital.display for vital in catalogue.vitals}
     told = " and ".join(_change({**MODALITIES, **names}, change) for change in counterfactual.changes)
     return WhatIf(f"with {told}", counterfactual.probability, counterfactual.probability_after)
 
 
-def _change(names: dict[str, str], change: Change) -> str:
+def _change(names: dict[str, str], change: ChangeOut) -> str:
     display = names.get(change.name, change.name)
     unit = UNITS.get(change.unit, change.unit)
     if change.to is None:

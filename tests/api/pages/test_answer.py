@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
-from api.explanations.schemas import ExplanationOut, MethodOut
+from api.explanations.schemas import ChangeOut, CounterfactualOut, ExplanationOut, MethodOut
 from api.pages.answer import (
     MethodChoice,
     accounts,
@@ -29,8 +28,8 @@ def explanation(method: str, target: str = "pneumonia") -> ExplanationOut:
     )  # fmt: skip
 
 
-def change(name: str, value: float | None, to: float | None, unit: str) -> SimpleNamespace:
-    return SimpleNamespace(name=name, value=value, to=to, unit=unit)
+def change(name: str, value: float | None, to: float | None, unit: str) -> ChangeOut:
+    return ChangeOut(name=name, value=value, to=to, unit=unit)
 
 
 def test_methods_whose_answer_for_the_target_is_there_are_marked() -> None:
@@ -53,12 +52,12 @@ def test_changes_are_asked_for_apart_and_are_no_account() -> None:
 
 def test_a_change_is_told_in_the_words_of_the_catalogue() -> None:
     changes = [change("spo2", 88, 96, "%"), change("temperature", None, 37.0, "Cel")]
-    told = what_if(CATALOGUE, SimpleNamespace(changes=changes, probability=0.81, probability_after=0.44))
+    told = what_if(CATALOGUE, CounterfactualOut(changes=changes, probability=0.81, probability_after=0.44))
     assert told.change == "with Oxygen saturation (SpO2) 96 instead of 88 % and Body temperature 37 instead of none °C"
     assert (told.probability, told.after) == (0.81, 0.44)
-    gone = SimpleNamespace(changes=[change("spo2", 88, None, "%")], probability=0.8, probability_after=0.5)
+    gone = CounterfactualOut(changes=[change("spo2", 88, None, "%")], probability=0.8, probability_after=0.5)
     assert what_if(CATALOGUE, gone).change == "with no Oxygen saturation (SpO2)"
-    blind = SimpleNamespace(changes=[change("imaging", None, None, "")], probability=0.8, probability_after=0.3)
+    blind = CounterfactualOut(changes=[change("imaging", None, None, "")], probability=0.8, probability_after=0.3)
     assert what_if(CATALOGUE, blind).change == "with no image"
 
 
