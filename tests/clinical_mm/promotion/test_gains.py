@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,9 +43,9 @@ def test_a_hundred_cases_cannot_show_a_gain_of_two_hundredths() -> None:
     assert gain(contest(100, noise=1.0), METRIC).detectable > 0.02
 
 
-def test_a_gain_as_large_as_told_is_found_four_times_in_five() -> None:
-    told = gain(contest(200), METRIC).detectable
-    true = gain(contest(50_000, challenger=1.77, resamples=2), METRIC)
-    assert true.difference.value == pytest.approx(told, rel=0.35), "the skill below makes a gain of about what is told"
-    found = sum(gain(contest(200, challenger=1.77, seed=seed), METRIC).difference.low > 0 for seed in range(60))
-    assert 0.6 < found / 60 < 0.95
+def test_a_gain_as_large_as_told_is_found_about_four_times_in_five() -> None:
+    tried = [gain(contest(200, challenger=1.7, seed=seed), METRIC) for seed in range(60)]
+    told = float(np.mean([one.detectable for one in tried]))
+    true = gain(contest(50_000, challenger=1.7, resamples=2), METRIC).difference.value
+    assert true == pytest.approx(told, rel=0.15), "the skill above makes a gain of about what is told"
+    assert 0.65 < np.mean([one.difference.low > 0 for one in tried]) < 0.95
