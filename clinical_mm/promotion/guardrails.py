@@ -99,15 +99,15 @@ def _sensitivity(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
 
 def _calibration(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
     chosen = guardrails.calibration
-    squares = gain(contest, brier)
-    rise = squares.difference
-    worse = rise.value > chosen.brier_margin and rise.low > 0
-    said = f"the Brier score rises by {rise.value:.3f} [{rise.low:.3f} to {rise.high:.3f}]" if worse else ""
-    yield Check("calibration", "Brier score", contest.cases, squares, said)
-    error = gain(contest, expected_calibration_error)
-    worse = error.difference.value > chosen.error_margin
-    said = f"the calibration error rises by {error.difference.value:.3f}" if worse else ""
-    yield Check("calibration", "expected calibration error", contest.cases, error, said)
+    for about, metric, margin in (
+        ("Brier score", brier, chosen.brier_margin),
+        ("expected calibration error", expected_calibration_error, chosen.error_margin),
+    ):
+        one = gain(contest, metric)
+        rise = one.difference
+        worse = rise.value > margin and rise.low > 0
+        said = f"the {about} rises by {rise.value:.3f} [{rise.low:.3f} to {rise.high:.3f}]" if worse else ""
+        yield Check("calibration", about, contest.cases, one, said)
 
 
 def _explanations(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
