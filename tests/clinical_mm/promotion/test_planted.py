@@ -21,6 +21,7 @@ from clinical_mm.training.split import split
 from tests.models import tiny_config
 
 TRAINING = {"epochs": 20, "batch_size": 32, "learning_rate": 0.005, "judged_cases": 0, "test_fraction": 0.4}
+pytestmark = pytest.mark.slow
 POLICY = Policy(outcomes=Outcomes(better="promote"))
 
 
