@@ -83,6 +83,6 @@ def _name(check: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 def _line(name: str, cases: int, gain: Mapping[str, Any], said: str, reach: float) -> Line:
     apart = gain["difference"]
-    value = apart["value"] or 0.0
-    ends = (apart["low"] if apart["low"] is not None else value, value, apart["high"] or value)
+    value = 0.0 if apart["value"] is None else apart["value"]
+    ends = [value if apart[end] is None else apart[end] for end in ("low", "value", "high")]
     return Line(name, cases, gain, said, *(50 + 50 * end / reach for end in ends))
