@@ -20,6 +20,7 @@ import api.explanations.routes
 import api.models.routes
 import api.pages.routes
 import api.predictions.routes
+import api.promotion.routes
 import api.reviews.routes
 import api.training.routes
 from api import health, problems
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.reviews.routes.blueprint(services.reviews),
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models),
+        api.promotion.routes.blueprint(services.promotions),
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),
         api.audit.routes.blueprint(services.audit),

@@ -14,6 +14,7 @@ from api.ground.ground import Ground
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
+from api.promotion.service import Promotions
 from api.reviews.service import Reviews
 from api.settings import Settings
 from api.training.service import Training
@@ -33,6 +34,7 @@ class Services:
     predictions: Predictions
     explanations: Explanations
     reviews: Reviews
+    promotions: Promotions
     training: Training
 
     def close(self) -> None:
@@ -49,6 +51,7 @@ def build(settings: Settings) -> Services:
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
+    promotions = Promotions(ground, audit, cases, models)
     return Services(
         ground=ground,
         access=access,
@@ -60,5 +63,6 @@ def build(settings: Settings) -> Services:
         predictions=predictions,
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
-        training=Training(ground, audit, cases, models),
+        promotions=promotions,
+        training=Training(ground, audit, cases, models, promotions),
     )

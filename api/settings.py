@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     note_triggers: Path | None = Field(
         None, description="a folder of YAML in place of configs/notes: how notes deny, doubt, speak of others"
     )
+    promotion_policy: Path | None = Field(
+        None, description="a YAML policy in place of configs/promotion.yaml: when a new model may serve"
+    )
     worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     max_upload_mb: int = Field(256, ge=1, description="largest request body")

@@ -46,12 +46,34 @@ def show(model_id: str, project: str) -> None:
 
 @models.command()
 @click.argument("model_id", metavar="ID")
+@click.option("--reason", help="why; needed where its comparison rejected the model")
 @project_option
-def promote(model_id: str, project: str) -> None:
+def promote(model_id: str, reason: str | None, project: str) -> None:
     """Let a model serve, from the next request on."""
     with services() as built:
-        built.models.promote(operator(built, project), model_id)
+        built.promotions.promote(operator(built, project), model_id, reason)
     click.echo(f"serving {model_id}")
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@project_option
+@json_option
+def compare(model_id: str, project: str, as_json: bool) -> None:
+    """Compare a model with the one that serves, on stored cases that neither has learned from.
+
+    \b
+    Example:
+      clinical-mm models compare model_0dj3...
+    """
+    with services() as built:
+        decision = built.promotions.compare(operator(built, project), model_id)
+    if as_json:
+        print_json(decision.model_dump(mode="json"))
+        return
+    click.echo(f"{decision.outcome}: {model_id} beside {decision.champion}")
+    for reason in decision.reasons:
+        click.echo(f"  {reason}")
 
 
 @models.command()

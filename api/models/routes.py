@@ -35,12 +35,6 @@ def blueprint(models: Models) -> APIBlueprint:
         """How the model did on its test part: by diagnosis, modalities and groups, calibration, confounders."""
         return answer(EvaluationReport(model=path.id, report=models.report(caller(), path.id)))
 
-    @api.post("/models/<id>/promote", responses={200: ModelOut})
-    @needs(Role.ADMIN)
-    def promote_model(path: ModelPath) -> Answer:
-        """Let a model serve, from the next request on."""
-        return answer(models.promote(caller(), path.id))
-
     @api.post("/models/rollback", responses={200: ModelOut})
     @needs(Role.ADMIN)
     def rollback_model() -> Answer:

@@ -50,7 +50,7 @@ class Models:
 
         The project's first model serves at once; later ones are held for a person.
         """
-        known = self._of_run(caller, run_id)
+        known = None if run_id is None else self._of_run(caller, run_id)
         if known is not None:
             return known
         refuse_pickles(bundle)
@@ -92,6 +92,13 @@ class Models:
             row = self._row(session, caller.project_id, model_id)
             return self._out(row, self._serving_id(session, caller.project_id))
 
+    def of_run(self, caller: Caller, run_id: str) -> ModelOut:
+        """The model that a run made; raises NotFound."""
+        found = self._of_run(caller, run_id)
+        if found is None:
+            raise NotFound(f"run {run_id!r} has made no model")
+        return found
+
     def serving(self, project_id: str) -> ModelOut | None:
         """The model that answers, looked up at each call: several processes agree, and a change needs no restart."""
         with self._ground.database.reading() as session:
@@ -106,15 +113,20 @@ class Models:
             raise NotReady("no model serves this project yet: train one with POST /v1/training-runs")
         return model_id
 
-    def promote(self, caller: Caller, model_id: str) -> ModelOut:
+    def promote(self, caller: Caller, model_id: str, reason: str | None = None) -> ModelOut:
         """Let a model serve from now on; raises NotFound."""
         caller.require(Role.ADMIN)
         with self._ground.database.transaction() as session:
             row = self._row(session, caller.project_id, model_id)
             serving = self._serving_id(session, caller.project_id)
             if serving != model_id:
-                self._promotion(session, caller, model_id, serving, "promote")
+                self._promotion(session, caller, model_id, serving, "promote", reason)
             return self._out(row, model_id)
+
+    def replace(self, session: Session, caller: Caller, model_id: str, champion: str, kind: str, reason: str) -> None:
+        """Let a model serve in place of ``champion``, within a transaction; where another serves by now, nothing."""
+        if self._serving_id(session, caller.project_id) == champion:
+            self._promotion(session, caller, model_id, champion, kind, reason)
 
     def rollback(self, caller: Caller) -> ModelOut:
         """Let the model serve that served before; again goes further back. Raises Conflict where there is none."""
@@ -193,7 +205,15 @@ class Models:
             )
         return path
 
-    def _promotion(self, session: Session, caller: Caller, model_id: str, previous: str | None, kind: str) -> None:
+    def _promotion(
+        self,
+        session: Session,
+        caller: Caller,
+        model_id: str,
+        previous: str | None,
+        kind: str,
+        reason: str | None = None,
+    ) -> None:
         session.add(
             PromotionRow(
                 project_id=caller.project_id,
@@ -202,6 +222,7 @@ class Models:
                 kind=kind,
                 actor=caller.signature,
                 at=now(),
+                reason=reason,
             )
         )
         self._audit.record(session, caller, f"model.{kind}", "model", model_id, previous=previous)
@@ -239,9 +260,7 @@ class Models:
             raise NotFound(f"no model {model_id!r} in this project")
         return row
 
-    def _of_run(self, caller: Caller, run_id: str | None) -> ModelOut | None:
-        if run_id is None:
-            return None
+    def _of_run(self, caller: Caller, run_id: str) -> ModelOut | None:
         with self._ground.database.reading() as session:
             row = session.scalar(select(ModelRow).where(ModelRow.run_id == run_id))
             return None if row is None else self._out(row, self._serving_id(session, caller.project_id))

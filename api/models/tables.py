@@ -37,6 +37,7 @@ class PromotionRow(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     previous_model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     kind: Mapped[str] = mapped_column(String(12))
-    """first, promote or rollback."""
+    """first, promote, policy or rollback."""
+    reason: Mapped[str | None]
     actor: Mapped[str] = mapped_column(String(160))
     at: Mapped[datetime]

@@ -22,13 +22,18 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/models", endpoint="models")
     @needs(Role.VIEWER)
     def show() -> str:
-        return render_template("models.html", models=services.models.list(caller()))
+        return render_template(
+            "models.html", models=services.models.list(caller()), outcomes=services.promotions.outcomes(caller())
+        )
 
     @pages.get("/models/<model_id>", endpoint="model")
     @needs(Role.VIEWER)
     def card(model_id: str) -> str:
         names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
-        return render_template("model.html", model=services.models.get(caller(), model_id), names=names)
+        decision = services.promotions.of_model(caller(), model_id)
+        return render_template(
+            "model.html", model=services.models.get(caller(), model_id), names=names, decision=decision
+        )
 
     @pages.get("/models/<model_id>/report", endpoint="report")
     @needs(Role.VIEWER)
@@ -36,12 +41,6 @@ def add(pages: Blueprint, services: Services) -> None:
         page = Response(services.models.report_page(caller(), model_id), mimetype="text/html")
         page.headers["Content-Security-Policy"] = REPORT_POLICY
         return page
-
-    @pages.post("/models/<model_id>/promote")
-    @needs(Role.ADMIN)
-    def promote(model_id: str) -> AnyResponse:
-        services.models.promote(caller(), model_id)
-        return redirect(url_for("pages.models"), 303)
 
     @pages.post("/models/rollback")
     @needs(Role.ADMIN)

@@ -12,7 +12,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.service import Caller, Role
-from api.pages import case_list, case_page, case_report, case_review, models_page, sign_in, training_page
+from api.pages import (
+    case_list,
+    case_page,
+    case_report,
+    case_review,
+    comparison_page,
+    models_page,
+    sign_in,
+    training_page,
+)
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
 from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
@@ -27,6 +36,7 @@ SECTIONS = {
     "pages.models": "models",
     "pages.model": "models",
     "pages.report": "models",
+    "pages.comparison": "models",
 }
 """Which entry of the navigation a page belongs to."""
 HEADERS = {
@@ -57,7 +67,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(ValidationError, _invalid)
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
-    for room in (case_list, case_page, case_report, case_review, training_page, models_page):
+    for room in (case_list, case_page, case_report, case_review, training_page, models_page, comparison_page):
         room.add(pages, services)
     return pages
 

@@ -24,7 +24,9 @@ from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
+from api.promotion.service import Promotions
 from api.training.service import RunRecord, discard_working_files, who_teaches
+from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
 from clinical_mm.training.trials import TRIALS_URL
@@ -39,8 +41,8 @@ LABELS = "labels.json"
 class TrainingJob:
     """The steps of one run, over the services."""
 
-    def __init__(self, ground: Ground, cases: Cases, models: Models, run_id: str) -> None:
-        self._ground, self._cases, self._models = ground, cases, models
+    def __init__(self, ground: Ground, cases: Cases, models: Models, promotions: Promotions, run_id: str) -> None:
+        self._ground, self._cases, self._models, self._promotions = ground, cases, models, promotions
         self.record = RunRecord(ground, run_id)
         self.folder = ground.settings.runs_folder / run_id
 
@@ -81,15 +83,24 @@ class TrainingJob:
         return f"failed: {_last_line(log, child.returncode)}"
 
     def register(self) -> None:
-        """Put the bundle into the registry and end the run."""
+        """Put the bundle into the registry."""
         row = self.record.read()
-        worker = Caller(row.project_id, f"worker-{self._ground.settings.worker_id}", "training worker", Role.ADMIN)
-        model = self._models.register(worker, row.id, self.folder / "out" / "bundle", row.config)
+        self._models.register(self._worker(row), row.id, self.folder / "out" / "bundle", row.config)
+
+    def compare(self) -> None:
+        """Compare the model with the one that serves, on the snapshot's cases; do what the policy says; end the run."""
+        row = self.record.read()
+        model = self._models.of_run(self._worker(row), row.id)
+        self.record.progress({**(row.progress or {}), "stage": "comparing"})
+        self._promotions.judge(self._worker(row), model.id, self.folder / "snapshot", row.id)
         self.record.succeed(model.id)
 
     def tidy(self) -> None:
         """Remove what the run alone needed."""
         discard_working_files(self.folder)
+
+    def _worker(self, row: TrainingRunRow) -> Caller:
+        return Caller(row.project_id, f"worker-{self._ground.settings.worker_id}", "training worker", Role.ADMIN)
 
     def _command(self, out: Path) -> list[str]:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]

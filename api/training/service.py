@@ -20,6 +20,7 @@ from api.ground.ids import new_id
 from api.models.schemas import ModelOut
 from api.models.service import Models
 from api.problems import Conflict, NotFound
+from api.promotion.service import Promotions
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
@@ -34,8 +35,9 @@ SHOWN = 100
 class Training:
     """The runs of each project."""
 
-    def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models) -> None:
+    def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models, promotions: Promotions) -> None:
         self.ground, self.audit, self.cases, self.models = ground, audit, cases, models
+        self.promotions = promotions
 
     def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
         """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden, NotFound."""
@@ -108,7 +110,11 @@ class Training:
         catalogue: Catalogue | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
     ) -> ModelOut:
-        """Train on these cases and register the model; raises NotFound where ``start_from`` is no model of ours."""
+        """Train on these cases, register the model, and compare it with the one that serves.
+
+        Raises:
+            NotFound: ``start_from`` is no model of ours.
+        """
         from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
 
@@ -125,7 +131,9 @@ class Training:
                 start=start,
                 parts=parts,
             )
-            return self.models.register(caller, None, made.folder, config.name)
+            model = self.models.register(caller, None, made.folder, config.name)
+            self.promotions.judge(caller, model.id, folder / "snapshot")
+            return self.models.get(caller, model.id)
         finally:
             discard_working_files(folder)
 

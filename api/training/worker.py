@@ -19,6 +19,7 @@ from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
 from api.models.service import Models
 from api.predictions.doubt import weigh
+from api.promotion.service import Promotions
 from api.settings import Settings
 from api.training.job import TrainingJob
 from api.training.service import waiting_runs
@@ -35,10 +36,12 @@ class Worker:
         self._ground = Ground.of(settings)
         audit = Audit(self._ground.database)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
+        self._promotions = Promotions(self._ground, audit, self._cases, self._models)
         self._engine = JobEngine(settings)
         self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze(), retry=_is_outage)
         self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())
         self._register = self._engine.step("register", lambda run_id: self._job(run_id).register(), retry=_is_outage)
+        self._compare = self._engine.step("compare", lambda run_id: self._job(run_id).compare(), retry=_is_outage)
         self._workflow = self._engine.workflow("training_run", lambda run_id: self._training_run(run_id))  # noqa: PLW0108 - the engine marks the function it is given, which a bound method refuses
 
     def run(self, stop: threading.Event) -> None:
@@ -76,6 +79,7 @@ class Worker:
     def _conclude(self, run_id: str, outcome: str) -> None:
         if outcome == "succeeded":
             self._register(run_id)
+            self._compare(run_id)
         elif outcome == "cancelled":
             self._job(run_id).record.cancelled()
         else:
@@ -88,7 +92,7 @@ class Worker:
         job.tidy()
 
     def _job(self, run_id: str) -> TrainingJob:
-        return TrainingJob(self._ground, self._cases, self._models, run_id)
+        return TrainingJob(self._ground, self._cases, self._models, self._promotions, run_id)
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinical_mm.case import Case
-from clinical_mm.evaluation.calibration import Calibration
+from clinical_mm.evaluation.calibration import Calibration, targets_of
 from clinical_mm.evaluation.groups import Groups, groups_of
 from clinical_mm.evaluation.metrics import Bootstrap
+
+if TYPE_CHECKING:
+    from clinical_mm.predictor import Predictor
 
 Subset = tuple[str, ...]
 MOST_MODALITIES = 4
@@ -40,6 +44,20 @@ class Judged:
     present: np.ndarray
     calibration: Calibration
     logits_with: Callable[[Subset], np.ndarray]
+
+    @classmethod
+    def by(cls, predictor: Predictor, cases: Sequence[Case]) -> Judged:
+        """A model's word on labelled cases."""
+        samples = [predictor.read(case) for case in cases]
+        return cls(
+            cases=cases,
+            diagnoses=predictor.diagnoses,
+            modalities=tuple(predictor.modalities),
+            targets=targets_of([case.diagnoses or () for case in cases], predictor.diagnoses),
+            present=np.array([[s[name] is not None for name in predictor.modalities] for s in samples], bool),
+            calibration=predictor.calibration,
+            logits_with=lambda subset: predictor.logits_of(samples, subset),
+        )
 
     @cached_property
     def logits(self) -> np.ndarray:

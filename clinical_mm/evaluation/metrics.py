@@ -67,12 +67,13 @@ class Estimate:
     high: float
 
     @classmethod
-    def of(cls, value: float, drawn: np.ndarray) -> Estimate:
-        """The 2.5 and 97.5 percentiles of ``drawn[R]``; no interval where half of them are not defined."""
+    def of(cls, value: float, drawn: np.ndarray, confidence: float = 0.95) -> Estimate:
+        """The percentiles of ``drawn[R]`` at both ends; no interval where half of them are not defined."""
         defined = drawn[~np.isnan(drawn)]
         if np.isnan(value) or defined.size == 0 or defined.size < len(drawn) // 2:
             return cls(value, float("nan"), float("nan"))
-        low, high = np.percentile(defined, [2.5, 97.5])
+        outside = 50 * (1 - confidence)
+        low, high = np.percentile(defined, [outside, 100 - outside])
         return cls(value, float(low), float(high))
 
     def __str__(self) -> str:
@@ -103,15 +104,16 @@ class Bootstrap:
         """A metric and its interval, over all cases or over those of ``bool[N]`` rows."""
         chosen = np.ones(len(targets), bool) if rows is None else rows
         value = metric(targets[chosen], scores[chosen])
-        return Estimate.of(value, self._drawn(metric, targets, scores, chosen))
+        return Estimate.of(value, self.drawn(metric, targets, scores, chosen))
 
     def difference(self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> Estimate:
         """A metric over the cases of ``bool[N]`` rows minus the same over the others."""
         value = metric(targets[rows], scores[rows]) - metric(targets[~rows], scores[~rows])
-        inside, outside = (self._drawn(metric, targets, scores, part) for part in (rows, ~rows))
+        inside, outside = (self.drawn(metric, targets, scores, part) for part in (rows, ~rows))
         return Estimate.of(value, inside - outside)
 
-    def _drawn(self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def drawn(self, metric: Metric, targets: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """``float[R]``: the metric in each sample, over the cases of ``bool[N]`` rows."""
         weights_RN = self.weights_RN[:, rows]
         if np.isnan(weights_RN).any():
             return np.full(len(weights_RN), np.nan)

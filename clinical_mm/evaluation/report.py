@@ -11,7 +11,6 @@ import numpy as np
 from clinical_mm.case import Case
 from clinical_mm.errors import NotEnoughData
 from clinical_mm.evaluation.abstention import RiskCoverage, risk_coverage
-from clinical_mm.evaluation.calibration import targets_of
 from clinical_mm.evaluation.confounders import Confounder, confounders
 from clinical_mm.evaluation.judged import Judged
 from clinical_mm.evaluation.metrics import Estimate
@@ -94,18 +93,7 @@ def evaluate(predictor: Predictor, cases: Iterable[Case]) -> Report:
     labelled = [case for case in cases if case.diagnoses is not None]
     if not labelled:
         raise NotEnoughData("no labelled case to evaluate on")
-    samples = [predictor.read(case) for case in labelled]
-    return report_of(
-        Judged(
-            cases=labelled,
-            diagnoses=predictor.diagnoses,
-            modalities=tuple(predictor.modalities),
-            targets=targets_of([case.diagnoses or () for case in labelled], predictor.diagnoses),
-            present=np.array([[s[name] is not None for name in predictor.modalities] for s in samples], bool),
-            calibration=predictor.calibration,
-            logits_with=lambda subset: predictor.logits_of(samples, subset),
-        )
-    )
+    return report_of(Judged.by(predictor, labelled))
 
 
 def report_of(judged: Judged, chose: Judged | None = None, taught: Judged | None = None) -> Report:

@@ -1,0 +1,77 @@
+"""Promote, hold for a person, or reject: a policy applied to what was measured, with its reasons in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clinical_mm.evaluation.metrics import auroc, average_precision, macro
+from clinical_mm.promotion.contest import RESAMPLES, SEED, Contest
+from clinical_mm.promotion.gains import Gain, gain
+from clinical_mm.promotion.guardrails import Check, guard
+from clinical_mm.promotion.policy import Policy
+
+Outcome = Literal["promote", "hold", "reject"]
+METRICS = {"macro_auroc": macro(auroc), "macro_auprc": macro(average_precision)}
+NAMES = {"macro_auroc": "macro AUROC", "macro_auprc": "macro AUPRC"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What comes of a comparison; ``gain`` is of the policy's metric."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    policy: Policy
+    cases: int
+    patients: int
+    gain: Gain | None
+    checks: tuple[Check, ...]
+    learned: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "outcome": self.outcome,
+            "reasons": list(self.reasons),
+            "policy": self.policy.model_dump(mode="json"),
+            "cases": self.cases,
+            "patients": self.patients,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "gain": None if self.gain is None else self.gain.to_json(),
+            "checks": [check.to_json() for check in self.checks],
+            "learned": list(self.learned),
+        }
+
+
+def decide(contest: Contest, policy: Policy) -> Decision:
+    """Apply a policy."""
+    metric = METRICS[policy.metric]
+    main = gain(contest, metric)
+    checks = tuple(guard(contest, policy.guardrails, metric))
+    outcome, reasons = _outcome(contest, policy, main, [check.said for check in checks if check.said])
+    return Decision(
+        outcome, tuple(reasons), policy, contest.cases, contest.patients, main, checks, learned=contest.learned
+    )
+
+
+def nothing_to_judge_on(policy: Policy) -> Decision:
+    """No case is left that neither model has learned from."""
+    reason = "no labelled case is left that neither model has learned from: a person decides"
+    return Decision("hold", (reason,), policy, 0, 0, None, ())
+
+
+def _outcome(contest: Contest, policy: Policy, main: Gain, broken: list[str]) -> tuple[Outcome, list[str]]:
+    apart, name = main.difference, NAMES[policy.metric]
+    measured = f"{name} {apart.value:+.3f} [{apart.low:+.3f} to {apart.high:+.3f}] on {contest.cases} cases"
+    able = f"so many could show a gain of {main.detectable:.3f} in four of five comparisons"
+    worse = apart.value < -policy.margin or apart.high < 0
+    if contest.cases < policy.minimum_cases:
+        few = f"{contest.cases} cases to judge on, {policy.minimum_cases} asked for: nobody can tell"
+        return ("reject", [*broken, few]) if broken else ("hold", [few])
+    if worse or broken:
+        return "reject", [*([f"worse: {measured}"] if worse else []), *broken]
+    if apart.low > policy.gain:
+        return policy.outcomes.better, [f"better: {measured}", "no guardrail is broken"]
+    return policy.outcomes.cannot_tell, [f"neither better nor worse: {measured}", able]

@@ -1,0 +1,60 @@
+"""A model beside the one that serves, in the browser: what was decided, why, and what a person may still do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.access.service import Role
+from api.promotion import service
+from clinical_mm.promotion.decision import decide
+from clinical_mm.promotion.policy import Policy
+from tests.api.pages.conftest import Ward
+from tests.api.pages.test_accessibility import violations
+from tests.clinical_mm.promotion.contests import contest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def rejected(ward: Ward, trained_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a model that fails one sex, by what a comparison of constructed probabilities says."""
+    decision = decide(contest(400, champion=1.2, challenger=4.0, wrong_for="F"), Policy.load()).to_json()
+    monkeypatch.setattr(service, "compared", lambda *_: decision)
+    model = str(ward.services.models.register(ward.admin, None, trained_bundle, "challenger").id)
+    ward.services.promotions.compare(ward.admin, model)
+    return model
+
+
+def test_a_rejected_model_shows_why_and_serves_only_for_a_reason(
+    sign_in: Callable[[Role], Page], ward: Ward, rejected: str
+) -> None:
+    page = sign_in(Role.ADMIN)
+    page.get_by_role("link", name="Models").click()
+    row = page.locator("tr", has_text=rejected)
+    expect(row.get_by_role("button", name="Promote")).to_have_count(0)
+    row.get_by_role("link", name="rejected").click()
+    expect(page.get_by_role("heading", name="Rejected")).to_be_visible()
+    expect(page.locator(".decision li").first).to_contain_text("worse: macro AUROC")
+    broken = page.locator("tr.broken", has_text="sex: F")
+    expect(broken).to_contain_text("guardrail broken")
+    assert broken.locator("svg .at").bounding_box()["x"] < page.locator("svg .middle").first.bounding_box()["x"]
+    assert violations(page) == []
+    page.get_by_role("button", name="Promote").click()  # refused by the browser: no reason
+    expect(page.get_by_role("heading", name="Rejected")).to_be_visible()
+    page.get_by_label("Reason to promote it all the same").fill("the women's labels of May were wrong")
+    page.get_by_role("button", name="Promote").click()
+    expect(page.locator("tr.serving")).to_contain_text(rejected)
+    ward.services.models.rollback(ward.admin)
+
+
+def test_a_viewer_reads_a_comparison_and_can_change_nothing(
+    sign_in: Callable[[Role], Page], ward: Ward, rejected: str
+) -> None:
+    page = sign_in(Role.VIEWER)
+    page.goto(f"{ward.url}/models/{rejected}/comparison")
+    expect(page.get_by_text("cases could show a true gain of")).to_be_visible()
+    expect(page.locator("main").get_by_role("button")).to_have_count(0)
