@@ -33,7 +33,7 @@ def tokens_of(network: MultimodalNetwork, seed: int) -> dict[str, Tokens]:
     }
 
 
-@pytest.mark.parametrize("there", SUBSETS, ids="+".join)
+@pytest.mark.parametrize("there", SUBSETS, ids=lambda there: "+".join(sorted(there)))
 def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(
     network: MultimodalNetwork, there: set[str]
 ) -> None:
@@ -45,7 +45,7 @@ def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(
     assert torch.all(weights_BM[present_BM] > 0)
 
 
-@pytest.mark.parametrize("there", SUBSETS, ids="+".join)
+@pytest.mark.parametrize("there", SUBSETS, ids=lambda there: "+".join(sorted(there)))
 def test_logits_do_not_depend_on_the_padding_of_absent_modalities(network: MultimodalNetwork, there: set[str]) -> None:
     present_BM = torch.tensor([[name in there for name in network.names]] * 2)
     one, other = tokens_of(network, 0), tokens_of(network, 0)
