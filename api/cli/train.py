@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 import yaml
 from click.core import ParameterSource
 
 from api.cli.context import operator, project_option, services
+from api.promotion.schemas import DecisionOut
+from api.reviews.adjudication import Rule
 
 COMMANDLINE = ParameterSource.COMMANDLINE
-SETTLED_BY_A_MODEL = ("config", "overrides", "start_from")
+SETTLED_BY_A_MODEL = ("config", "overrides", "start_from", "labels")
+RULES = get_args(Rule)
 
 
 @click.command()
 @click.option("--config", default="default", show_default=True, help="A name under configs/models, or a YAML file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one value; may be repeated.")
 @click.option("--start-from", metavar="MODEL_ID", help="Start from that model's weights, as far as they fit.")
+@click.option(
+    "--labels",
+    type=click.Choice(RULES),
+    default="newest",
+    show_default=True,
+    help="Which label teaches where reviewers disagree.",
+)
 @click.option("--from", "repeated", metavar="MODEL_ID", help="Repeat that model's training: settings, cases, split.")
 @project_option
 @click.pass_context
@@ -26,6 +36,7 @@ def train(
     config: str,
     overrides: tuple[str, ...],
     start_from: str | None,
+    labels: Rule,
     repeated: str | None,
     project: str,
 ) -> None:
@@ -38,7 +49,9 @@ def train(
       clinical-mm train --from model_0dj3...
     """
     if repeated is not None and any(context.get_parameter_source(n) is COMMANDLINE for n in SETTLED_BY_A_MODEL):
-        raise click.UsageError("--from repeats a training as it was, without --config, --set and --start-from")
+        raise click.UsageError(
+            "--from repeats a training as it was, without --config, --set, --start-from and --labels"
+        )
     with services() as built:
         caller = operator(built, project)
         if repeated is not None:
@@ -47,14 +60,20 @@ def train(
             outcome = repeat(built.training, caller, repeated)
             model, told = outcome.model, list(outcome.told)
         else:
-            model = built.training.foreground(caller, config, parse_overrides(overrides), start_from)
+            model = built.training.foreground(caller, config, parse_overrides(overrides), start_from, labels)
             told = [*_started(model.card), *searched(model.card)]
+        told += _compared(built.promotions.of_model(caller, model.id))
     for line in (*told, model.headline):
         click.echo(line, err=True)
     click.echo(
         f"model {model.id} " + ("serves now" if model.serving else "is held: `clinical-mm models promote` it"), err=True
     )
     click.echo(model.id)
+
+
+def _compared(decision: DecisionOut | None) -> list[str]:
+    """What the policy said of it beside the model that serves."""
+    return [] if decision is None else [f"{decision.outcome}: {reason}" for reason in decision.reasons]
 
 
 def _started(card: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from api.ground.ground import Ground
 from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.promotion.service import Promotions
+from api.reviews.adjudication import adjudicated
 from api.training.service import RunRecord, discard_working_files, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
@@ -53,7 +54,8 @@ class TrainingJob:
         snapshot = self.folder / "snapshot"
         if not (snapshot / CASES).exists():
             shutil.rmtree(snapshot, ignore_errors=True)
-            write_folder(self._cases.select(row.project_id, {**row.filter, **who_teaches(config)}), snapshot)
+            cases = self._cases.select(row.project_id, {**row.filter, **who_teaches(config)})
+            write_folder(adjudicated(self._ground.database, row.project_id, cases, row.labels), snapshot)
         if config.search.trials:
             make_room_for_trials(self._ground.database)
         _keep_labels(snapshot / CASES, self.folder / LABELS)

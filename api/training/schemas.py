@@ -8,12 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.cases.schemas import CaseFilter
+from api.reviews.adjudication import Rule
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class TrainingRunIn(BaseModel):
-    """What to train on what. ``set`` changes single values of the configuration: ``{"training.epochs": 5}``."""
+    """What to train on what. ``set`` changes single values of the configuration: ``{"training.epochs": 5}``.
+
+    ``labels``: which label teaches where reviewers disagree: the ``newest``, what the ``majority`` says (without one the
+    case is left out), or ``leave-out``.
+    """
 
     model_config = ConfigDict(extra="forbid")
     config: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$", description="a name under configs/models")] = (
@@ -21,6 +26,7 @@ class TrainingRunIn(BaseModel):
     )
     set: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
     filter: CaseFilter = CaseFilter()
+    labels: Rule = "newest"
     start_from: Annotated[
         str | None, Field(max_length=40, description="id of a model whose weights to start from, as far as they fit")
     ] = None
@@ -44,6 +50,7 @@ class TrainingRunOut(BaseModel):
     config: str
     set: dict[str, Any]
     filter: dict[str, Any]
+    labels: Rule
     start_from: str | None
     state: State
     progress: ProgressOut | None

@@ -21,6 +21,7 @@ from api.models.schemas import ModelOut
 from api.models.service import Models
 from api.problems import Conflict, NotFound
 from api.promotion.service import Promotions
+from api.reviews.adjudication import Rule, adjudicated
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
@@ -50,6 +51,7 @@ class Training:
             project_id=caller.project_id,
             config=wanted.config,
             overrides=wanted.set,
+            labels=wanted.labels,
             start_from=wanted.start_from,
             filter=wanted.filter.model_dump(mode="json", exclude_none=True, exclude={"order", "limit", "cursor"}),
             state="queued",
@@ -92,13 +94,19 @@ class Training:
             return _out(row)
 
     def foreground(
-        self, caller: Caller, config: str, overrides: Mapping[str, Any], start_from: str | None = None
+        self,
+        caller: Caller,
+        config: str,
+        overrides: Mapping[str, Any],
+        start_from: str | None = None,
+        labels: Rule = "newest",
     ) -> ModelOut:
         """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
         caller.require(Role.TRAINER)
         chosen = ModelConfig.load(config, overrides)
         cases = self.cases.select(caller.project_id, who_teaches(chosen))
-        return self.make(caller, chosen, cases, start_from=start_from)
+        agreed = adjudicated(self.ground.database, caller.project_id, cases, labels)
+        return self.make(caller, chosen, agreed, start_from=start_from)
 
     def make(
         self,
@@ -231,6 +239,7 @@ def _out(row: TrainingRunRow) -> TrainingRunOut:
             "set": row.overrides,
             "start_from": row.start_from,
             "filter": row.filter,
+            "labels": row.labels,
             "state": row.state,
             "progress": row.progress,
             "error": row.error,

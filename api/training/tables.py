@@ -21,6 +21,8 @@ class TrainingRunRow(Base):
     config: Mapped[str] = mapped_column(String(120))
     overrides: Mapped[dict[str, Any]]
     filter: Mapped[dict[str, Any]]
+    labels: Mapped[str] = mapped_column(String(12), server_default="newest")
+    """Which label teaches where reviewers disagree (reviews/adjudication.py)."""
     start_from: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     state: Mapped[str] = mapped_column(String(12), index=True)
     cancel_requested: Mapped[bool] = mapped_column(default=False)

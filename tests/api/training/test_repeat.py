@@ -15,6 +15,8 @@ from clinical_mm.phantom import draw
 
 SMALLEST = {
     "training.epochs": 1,
+    "training.judged_cases": 0,
+    "alignment.epochs": 1,
     "modalities.imaging.size": [32, 32],
     "modalities.text": {"model": "minilm", "max_tokens": 64, "stride": 16, "layers": 1, "learns": "nothing"},
 }

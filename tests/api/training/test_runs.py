@@ -70,7 +70,7 @@ def test_a_run_may_start_from_a_model_of_the_same_project(
     assert started(client)["start_from"] is None
     run = started(client, start_from=model)
     assert run["start_from"] == model
-    job = TrainingJob(services.ground, services.cases, services.models, run["id"])
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run["id"])
     command = job._command(Path("out"))
     assert command[command.index("--start-from") + 1] == str(services.models.bundle_folder(model))
     before = state_of(stored)

@@ -42,7 +42,7 @@ def test_a_search_ends_in_a_model_that_shows_its_best_and_what_mattered(
     assert asked.status_code == 202, asked.text
     run = asked.json()["id"]
 
-    job = TrainingJob(services.ground, services.cases, services.models, run)
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run)
     assert job.record.begin()
     job.freeze()
     assert job.train() == "succeeded"
@@ -127,7 +127,7 @@ def test_a_password_is_on_no_command_line(
     client: httpx.Client, services: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = client.post("/training-runs", json={"config": "search"}).json()["id"]
-    job = TrainingJob(services.ground, services.cases, services.models, run)
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run)
     assert settings.database_url not in " ".join(job._command(settings.workspace))
     told = job._environment()["CLINICAL_MM_TRIALS_URL"]
     assert "search_path" in told

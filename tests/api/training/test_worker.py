@@ -27,6 +27,8 @@ from clinical_mm.phantom import draw
 
 SMALLEST = {
     "training.epochs": 1,
+    "training.judged_cases": 0,
+    "alignment.epochs": 1,
     "modalities.imaging.size": [32, 32],
     "modalities.text": {"model": "minilm", "max_tokens": 64, "stride": 16, "layers": 1, "frozen": True},
 }
@@ -175,7 +177,7 @@ def test_a_training_that_is_stopped_along_with_its_worker_has_not_failed(
     client: httpx.Client, services: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
 ) -> None:
     run = client.post("/training-runs", json={"config": "small"}).json()["id"]
-    job = TrainingJob(services.ground, services.cases, services.models, run)
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run)
     stops_itself = [
         sys.executable,
         "-c",
@@ -201,7 +203,7 @@ def test_training_goes_on_while_the_database_is_away(
         raise OperationalError("SELECT", {}, RuntimeError("server closed the connection"))
 
     run = client.post("/training-runs", json={"config": "small"}).json()["id"]
-    job = TrainingJob(services.ground, services.cases, services.models, run)
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run)
     monkeypatch.setattr(TrainingJob, "_command", lambda *_: [sys.executable, "-c", "import time; time.sleep(1)"])
     monkeypatch.setattr(RunRecord, "read", away)
     assert job.train() == "succeeded"
