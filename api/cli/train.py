@@ -30,9 +30,7 @@ RULES = get_args(Rule)
 )
 @click.option("--from", "repeated", metavar="MODEL_ID", help="Repeat that model's training: settings, cases, split.")
 @project_option
-@click.pass_context
 def train(
-    context: click.Context,
     config: str,
     overrides: tuple[str, ...],
     start_from: str | None,
@@ -48,10 +46,9 @@ def train(
       clinical-mm train --config small --start-from model_0dj3...
       clinical-mm train --from model_0dj3...
     """
+    context = click.get_current_context()
     if repeated is not None and any(context.get_parameter_source(n) is COMMANDLINE for n in SETTLED_BY_A_MODEL):
-        raise click.UsageError(
-            "--from repeats a training as it was, without --config, --set, --start-from and --labels"
-        )
+        raise click.UsageError("--from repeats a training as it was: no --config, --set, --start-from or --labels")
     with services() as built:
         caller = operator(built, project)
         if repeated is not None:

@@ -1,8 +1,8 @@
 """Which label teaches where reviewers disagree.
 
-A case is contested where two reviewers, by the newest word of each that stands, name different diagnoses. ``newest``: the label
-in force, which the newest of them set. ``majority``: what more than half of them name, word for word; without one the
-case does not teach. ``leave-out``: no contested case teaches.
+A case is contested where two reviewers, by the newest word of each that stands, name different diagnoses. ``newest``:
+the label in force, which the newest of them set. ``majority``: what more than half of them name, word for word; without
+one the case does not teach. ``leave-out``: no contested case teaches.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 class TrainingRunIn(BaseModel):
     """What to train on what. ``set`` changes single values of the configuration: ``{"training.epochs": 5}``.
 
-    ``labels``: which label teaches where reviewers disagree: the ``newest``, what the ``majority`` says (without one the
-    case is left out), or ``leave-out``.
+    ``labels``: which label teaches where reviewers disagree: the ``newest``, what the ``majority`` says (without one
+    the case is left out), or ``leave-out``.
     """
 
     model_config = ConfigDict(extra="forbid")
