@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.explanations.routes.blueprint(services.explanations),
         api.reviews.routes.blueprint(services.reviews),
         api.training.routes.blueprint(services.training),
-        api.models.routes.blueprint(services.models),
+        api.models.routes.blueprint(services.models, services.lineage),
         api.promotion.routes.blueprint(services.promotions),
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),

@@ -11,6 +11,7 @@ from api.cases.files import Files
 from api.cases.service import Cases
 from api.explanations.service import Explanations
 from api.ground.ground import Ground
+from api.models.lineage import Lineage
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
@@ -31,6 +32,7 @@ class Services:
     cases: Cases
     files: Files
     models: Models
+    lineage: Lineage
     predictions: Predictions
     explanations: Explanations
     reviews: Reviews
@@ -60,6 +62,7 @@ def build(settings: Settings) -> Services:
         cases=cases,
         files=Files(ground, cases),
         models=models,
+        lineage=Lineage(ground, models),
         predictions=predictions,
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),

@@ -9,6 +9,7 @@
     docs/README.md, card.json  the model card
     docs/report.json, .html  how it did on the test part, where there was one
     docs/split.json          ids of the cases that taught, chose and judged, and of those of the snapshot left out
+    docs/manifest.parquet    of each of those cases its part, its label then, and hashes of what was in it
     docs/places.safetensors  where those that were used lie in the space of similar cases
 
 Source: MONAI Bundle Specification 0.1; safetensors in place of its pickled ``model.pt``.
@@ -35,6 +36,7 @@ from torch import Tensor
 from clinical_mm.bundle_layout import (
     CARD,
     CAUTIONS,
+    MANIFEST,
     MODEL,
     PLACES,
     REPORT,
@@ -54,6 +56,7 @@ from clinical_mm.errors import InvalidBundle, InvalidConfig
 from clinical_mm.evaluation.calibration import Calibration
 from clinical_mm.evaluation.page import report_html
 from clinical_mm.evaluation.report import Report
+from clinical_mm.manifest import Manifest
 from clinical_mm.modalities import modalities_of
 from clinical_mm.modalities.base import Modality
 from clinical_mm.network import MultimodalNetwork
@@ -85,7 +88,13 @@ class Bundle:
         return weights_sha256(self.folder)
 
 
-def save_bundle(bundle: Bundle, report: Report | None, split: Mapping[str, Sequence[str]], places: Places) -> None:
+def save_bundle(
+    bundle: Bundle,
+    report: Report | None,
+    split: Mapping[str, Sequence[str]],
+    places: Places,
+    manifest: Manifest,
+) -> None:
     """Write a bundle beside its folder and rename it into place: it is there whole or not at all."""
     folder, card = bundle.folder, bundle.card
     fresh = folder.with_name(f"{folder.name}.new")
@@ -115,6 +124,7 @@ def save_bundle(bundle: Bundle, report: Report | None, split: Mapping[str, Seque
         _write_json(fresh / REPORT, report.to_json())
         (fresh / REPORT_PAGE).write_text(report_html(report, card, bundle.catalogue), encoding="utf-8")
     places.save(fresh / PLACES)
+    manifest.save(fresh / MANIFEST)
     bundle.checks.save_vectors(fresh / CAUTIONS)
     (fresh / "docs/README.md").write_text(card_markdown(card), encoding="utf-8")
     _sync(fresh)

@@ -12,6 +12,7 @@ from clinical_mm.errors import InvalidBundle
 WEIGHTS = Path("models/model.safetensors")
 MODEL = Path("configs/model.json")
 SPLIT = Path("docs/split.json")
+MANIFEST = Path("docs/manifest.parquet")
 PLACES = Path("docs/places.safetensors")
 CAUTIONS = Path("models/cautions.safetensors")
 CARD = Path("docs/card.json")

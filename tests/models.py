@@ -13,7 +13,10 @@ CASES = 60
 
 
 def tiny_config(**changes: Any) -> ModelConfig:
-    """Image, note and vitals through the smallest networks that still learn something; ``changes`` replace parts."""
+    """Image, note and vitals through the smallest networks that still learn something; ``changes`` replace parts.
+
+    Explainers are not judged unless ``training`` says so: that takes longer than the training.
+    """
     imaging = {
         "size": [32, 32],
         "network": {"name": "DenseNet", "options": {"init_features": 8, "growth_rate": 4, "block_config": [2, 2]}},
@@ -32,10 +35,10 @@ def tiny_config(**changes: Any) -> ModelConfig:
             "batch_size": 16,
             "learning_rate": 0.003,
             "encoder_learning_rate": 0.003,
-            "judged_cases": 0,
         },
     }
-    return ModelConfig.parse({**config, **changes})
+    whole = {**config, **changes}
+    return ModelConfig.parse({**whole, "training": {"judged_cases": 0, **whole["training"]}})
 
 
 def phantom_folder(folder: Path, count: int = CASES, seed: int = 0) -> Path:

@@ -7,13 +7,14 @@ from flask_openapi import APIBlueprint, Tag
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.ground.wire import SECURITY, Answer, answer
-from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath
+from api.models.lineage import Lineage
+from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath, UsedCases, UsedCasesQuery
 from api.models.service import Models
 
 TAG = Tag(name="models", description="Trained models and which one serves.")
 
 
-def blueprint(models: Models) -> APIBlueprint:
+def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
     """The routes over the registry."""
     api = APIBlueprint("models", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
@@ -34,6 +35,12 @@ def blueprint(models: Models) -> APIBlueprint:
     def get_report(path: ModelPath) -> Answer:
         """How the model did on its test part: by diagnosis, modalities and groups, calibration, confounders."""
         return answer(EvaluationReport(model=path.id, report=models.report(caller(), path.id)))
+
+    @api.get("/models/<id>/cases", responses={200: UsedCases})
+    @needs(Role.VIEWER)
+    def list_used_cases(path: ModelPath, query: UsedCasesQuery) -> Answer:
+        """Each case that the model was made of: its part, its label then and now, whether it is still stored."""
+        return answer(lineage.cases(caller(), path.id, query.limit, query.cursor))
 
     @api.post("/models/rollback", responses={200: ModelOut})
     @needs(Role.ADMIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ModelOut(BaseModel):
@@ -41,3 +41,37 @@ class ModelPath(BaseModel):
     """Which model."""
 
     id: Annotated[str, Field(max_length=80)]
+
+
+class UsedCaseOut(BaseModel):
+    """A case of a model's snapshot.
+
+    ``part``: train, validation, test or left_out; ``diagnoses`` then, ``diagnoses_now``; ``stored``: not erased since.
+    ``content_sha256``: of what the model was shown.
+    """
+
+    case_id: str
+    part: str
+    diagnoses: list[str] | None
+    stored: bool
+    diagnoses_now: list[str] | None
+    content_sha256: str
+
+
+class UsedCases(BaseModel):
+    """A page of a model's cases; ``cases`` in all, of which ``gone`` have been erased since."""
+
+    model: str
+    manifest_sha256: str
+    cases: int
+    gone: int
+    items: list[UsedCaseOut]
+    next_cursor: str | None
+
+
+class UsedCasesQuery(BaseModel):
+    """Which page."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[str | None, Field(max_length=20)] = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.services import Services
 
+CASES_A_PAGE = 100
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
@@ -34,6 +35,14 @@ def add(pages: Blueprint, services: Services) -> None:
         return render_template(
             "model.html", model=services.models.get(caller(), model_id), names=names, decision=decision
         )
+
+    @pages.get("/models/<model_id>/cases", endpoint="model_cases")
+    @needs(Role.VIEWER)
+    def used_cases(model_id: str) -> str:
+        names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
+        used = services.lineage.cases(caller(), model_id, CASES_A_PAGE, request.args.get("cursor"))
+        model = services.models.get(caller(), model_id)
+        return render_template("model_cases.html", model=model, used=used, names=names)
 
     @pages.get("/models/<model_id>/report", endpoint="report")
     @needs(Role.VIEWER)

@@ -36,6 +36,7 @@ SECTIONS = {
     "pages.models": "models",
     "pages.model": "models",
     "pages.report": "models",
+    "pages.model_cases": "models",
     "pages.comparison": "models",
 }
 """Which entry of the navigation a page belongs to."""

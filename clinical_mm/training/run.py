@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
+from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled
 from clinical_mm.evaluation.calibration import Calibration, fit_calibration
+from clinical_mm.evaluation.report import Report
 from clinical_mm.explaining.offer import judged
 from clinical_mm.importing.folder import folder_sha256
+from clinical_mm.manifest import Manifest
 from clinical_mm.places import Places
 from clinical_mm.predictor import Predictor
 from clinical_mm.training.align import retrieval_check
 from clinical_mm.training.fit import Heard
 from clinical_mm.training.judge import evaluate_parts
 from clinical_mm.training.learn import Cancelling, Learned, learn
-from clinical_mm.training.prepared import Preparations, Prepared
+from clinical_mm.training.prepared import Preparations, Prepared, name_of
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
 from clinical_mm.training.request import Request, forget_another, read_cases, search_sha256
@@ -110,27 +113,38 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     reporter.step("calibrating", 0, 1)
     calibration = _calibrated(learned, prepared, config)
     reporter.step("evaluating", 0, 1)
-    metrics, report = evaluate_parts(learned, prepared, calibration)
-    metrics |= learned.lasted()
-    if learned.aligning is not None:
-        metrics["alignment"] = learned.aligning | {"retrieval": retrieval_check(network, prepared, fit.device)}
+    metrics, report = _evaluated(learned, prepared, calibration)
     if config.training.members == 1:  # a committee has no case that none of its members has learned from
         prepared.checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
     used = [prepared.cases[i] for i in prepared.used]
     card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
+    split, manifest = _manifest(everything, prepared)
+    card["data"]["manifest_sha256"] = manifest.sha256
     bundle = Bundle(
         out / "bundle", config, catalogue, diagnoses, prepared.modalities, network, calibration, card, prepared.checks
     )
     card["explanations"] = _explained(bundle, prepared, fit.device, reporter, cancelled)
     reporter.step("saving", 0, 1)
-    save_bundle(
-        bundle,
-        report and replace(report, explanations=card["explanations"]),
-        prepared.split_names(everything),
-        Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used)),
-    )
+    places = Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used))
+    save_bundle(bundle, report and replace(report, explanations=card["explanations"]), split, places, manifest)
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _evaluated(learned: Learned, prepared: Prepared, calibration: Calibration) -> tuple[dict[str, Any], Report | None]:
+    """Metrics, how the training went among them, and the report."""
+    metrics, report = evaluate_parts(learned, prepared, calibration)
+    metrics |= learned.lasted()
+    if learned.aligning is not None:
+        found = retrieval_check(learned.fit.network, prepared, learned.fit.device)
+        metrics["alignment"] = learned.aligning | {"retrieval": found}
+    return metrics, report
+
+
+def _manifest(everything: Sequence[Case], prepared: Prepared) -> tuple[Mapping[str, Sequence[str]], Manifest]:
+    """Names of the cases of each part, and what is kept of each case."""
+    split = prepared.split_names(everything)
+    return split, Manifest.of(everything, [name_of(case) for case in everything], split)
 
 
 def _calibrated(learned: Learned, prepared: Prepared, config: ModelConfig) -> Calibration:

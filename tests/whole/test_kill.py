@@ -96,7 +96,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(client: httpx.Client, epochs: int) -> str:
-    changes = {"training.epochs": epochs, "training.patience": epochs}
+    changes = {"training.epochs": epochs, "training.patience": epochs, "training.judged_cases": 0}
     answer = client.post("/training-runs", json={"config": "small", "set": changes}).raise_for_status()
     return str(answer.headers["Location"])
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 QUICK = {
     "training.epochs": 3,
     "training.members": 2,
+    "training.judged_cases": 0,
     "task.kind": "exclusive",
     "task.diagnoses": ["covid-19", "pneumonia"],
 }
