@@ -51,7 +51,18 @@ def violations(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/training", "/models", "/models/{model}", "/cases/none", "/cases/{marked}", "/cases/{marked}/report"]
+    "path",
+    [
+        "/",
+        "/training",
+        "/models",
+        "/models/{model}",
+        "/models/{model}/cases",
+        "/models/{model}/comparison",
+        "/cases/none",
+        "/cases/{marked}",
+        "/cases/{marked}/report",
+    ],
 )
 def test_axe_finds_nothing_serious(clinician: Page, ward: Ward, marked_id: str, model_id: str, path: str) -> None:
     clinician.goto(ward.url + path.format(marked=marked_id, model=model_id))

@@ -92,3 +92,14 @@ def test_a_model_s_report_shows_its_pictures_and_runs_no_script(sign_in: Callabl
     assert len(widths) >= 4
     assert min(widths) > 100
     assert faults == []
+
+
+def test_a_model_s_page_leads_to_each_case_that_made_it(sign_in: Callable[[Role], Page], ward: Ward) -> None:
+    page = sign_in(Role.VIEWER)
+    page.get_by_role("link", name="Models").click()
+    page.locator("tr.serving a").first.click()
+    page.get_by_role("link", name="each of them").click()
+    expect(page.locator("main")).to_contain_text("cases made this model")
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("synthetic-")
+    expect(rows.first).to_contain_text("erased")  # it was trained elsewhere: none of its cases is stored here
