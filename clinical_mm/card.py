@@ -11,6 +11,7 @@ from typing import Any
 
 from clinical_mm.case import Case
 from clinical_mm.config import ModelConfig
+from clinical_mm.evaluation.groups import age_band
 
 INTENDED_USE = (
     "Decision support for clinicians who review each answer. It supports a diagnosis, it never makes one. "
@@ -38,6 +39,8 @@ def make_card(
     """
     labels = Counter(code for case in cases for code in case.diagnoses or ())
     sexes = Counter(case.patient.sex or "unknown" for case in cases)
+    bands = Counter(age_band(case.patient.age_years) for case in cases)
+    taken = sorted(case.acquired_at.date().isoformat() for case in cases if case.acquired_at is not None)
     ages = sorted(case.patient.age_years for case in cases if case.patient.age_years is not None)
     return {
         "name": config.name,
@@ -55,6 +58,8 @@ def make_card(
             "by_diagnosis": {code: labels[code] for code in diagnoses},
             "not_taught": {code: count for code, count in sorted(labels.items()) if code not in diagnoses},
             "by_sex": dict(sexes),
+            "by_age": dict(sorted(bands.items())),
+            "acquired": [taken[0], taken[-1]] if taken else None,
             "median_age_years": ages[len(ages) // 2] if ages else None,
             "with": {
                 "imaging": sum(bool(case.images) for case in cases),

@@ -77,6 +77,29 @@ def compare(model_id: str, project: str, as_json: bool) -> None:
 
 
 @models.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write one printable page here instead.")
+@project_option
+def card(model_id: str, page: Path | None, project: str) -> None:
+    """The model card: what it is for, what it saw, how good it is for whom; JSON, or a page.
+
+    \b
+    Example:
+      clinical-mm models card model_0dj3... --html card.html
+    """
+    from clinical_mm.model_card import card_html
+
+    with services() as built:
+        made = built.models.model_card(operator(built, project), model_id)
+        names = {d.code: d.display for d in built.ground.catalogue.diagnoses}
+    if page is None:
+        print_json(made.model_dump(mode="json"))
+        return
+    page.write_text(card_html(made, names), encoding="utf-8")
+    click.echo(f"wrote {page}", err=True)
+
+
+@models.command()
 @project_option
 def rollback(project: str) -> None:
     """Let the model serve that served before."""

@@ -10,6 +10,7 @@ from api.ground.wire import SECURITY, Answer, answer
 from api.models.lineage import Lineage
 from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath, UsedCases, UsedCasesQuery
 from api.models.service import Models
+from clinical_mm.model_card import ModelCard
 
 TAG = Tag(name="models", description="Trained models and which one serves.")
 
@@ -35,6 +36,12 @@ def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
     def get_report(path: ModelPath) -> Answer:
         """How the model did on its test part: by diagnosis, modalities and groups, calibration, confounders."""
         return answer(EvaluationReport(model=path.id, report=models.report(caller(), path.id)))
+
+    @api.get("/models/<id>/card", responses={200: ModelCard})
+    @needs(Role.VIEWER)
+    def get_card(path: ModelPath) -> Answer:
+        """The model card by the field's published sections (Mitchell et al., 2019)."""
+        return answer(models.model_card(caller(), path.id))
 
     @api.get("/models/<id>/cases", responses={200: UsedCases})
     @needs(Role.VIEWER)

@@ -25,6 +25,7 @@ from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
 from clinical_mm.bundle_layout import REPORT, REPORT_PAGE, read_json, refuse_pickles, weights_sha256
 from clinical_mm.errors import InvalidBundle
+from clinical_mm.model_card import ModelCard, model_card
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,12 @@ class Models:
     def report_page(self, caller: Caller, model_id: str) -> str:
         """The same as one HTML document with pictures; raises NotFound."""
         return self._report_file(caller, model_id, REPORT_PAGE).read_text(encoding="utf-8")
+
+    def model_card(self, caller: Caller, model_id: str) -> ModelCard:
+        """The model card by the field's published sections; raises NotFound."""
+        model = self.get(caller, model_id)
+        path = self.bundle_folder(model_id) / REPORT
+        return model_card(model.card, read_json(path) if path.exists() else None, model.weights_sha256)
 
     def card(self, model_id: str) -> dict[str, Any]:
         """The card of a model whose id is known to be of the caller's project; raises NotFound."""

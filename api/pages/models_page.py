@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.services import Services
+from clinical_mm.model_card import card_html
 
 CASES_A_PAGE = 100
 REPORT_POLICY = (
@@ -43,6 +44,14 @@ def add(pages: Blueprint, services: Services) -> None:
         used = services.lineage.cases(caller(), model_id, CASES_A_PAGE, request.args.get("cursor"))
         model = services.models.get(caller(), model_id)
         return render_template("model_cases.html", model=model, used=used, names=names)
+
+    @pages.get("/models/<model_id>/card", endpoint="model_card")
+    @needs(Role.VIEWER)
+    def printable(model_id: str) -> AnyResponse:
+        names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
+        page = Response(card_html(services.models.model_card(caller(), model_id), names), mimetype="text/html")
+        page.headers["Content-Security-Policy"] = REPORT_POLICY
+        return page
 
     @pages.get("/models/<model_id>/report", endpoint="report")
     @needs(Role.VIEWER)

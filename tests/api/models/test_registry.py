@@ -46,6 +46,13 @@ def test_a_model_s_whole_report_is_a_call_away(client: httpx.Client, model: str,
     assert {"calibration", "risk_coverage", "groups", "confounders", "prediction_set"} <= set(report)
 
 
+def test_a_model_s_card_is_a_call_away(client_as: ClientAs, model: str) -> None:
+    told = client_as("viewer").get(f"/models/{model}/card").json()
+    assert told["model_details"]["name"] == "tiny"
+    assert told["training_data"]["synthetic"] is True
+    assert client_as("stranger").get(f"/models/{model}/card").status_code == 404
+
+
 def test_a_model_that_nobody_could_judge_says_so(client: httpx.Client, model: str, services: Any) -> None:
     (services.models.bundle_folder(model) / "docs/report.json").unlink()
     answer = client.get(f"/models/{model}/report")

@@ -103,3 +103,12 @@ def test_a_model_s_page_leads_to_each_case_that_made_it(sign_in: Callable[[Role]
     rows = page.locator("tbody tr")
     expect(rows.first).to_contain_text("synthetic-")
     expect(rows.first).to_contain_text("erased")  # it was trained elsewhere: none of its cases is stored here
+
+
+def test_a_model_s_card_is_one_page_to_print(sign_in: Callable[[Role], Page], ward: Ward) -> None:
+    page = sign_in(Role.VIEWER)
+    page.get_by_role("link", name="Models").click()
+    page.locator("tr.serving a").first.click()
+    page.get_by_role("link", name="Model card").click()
+    expect(page.get_by_role("heading", name="Model card of tiny")).to_be_visible()
+    expect(page.get_by_role("heading", name="Ethical considerations")).to_be_visible()
