@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
@@ -9,6 +10,7 @@ from api.access.service import Role
 from api.ground.wire import SECURITY, Answer, answer
 from api.training.schemas import TrainingRunIn, TrainingRunList, TrainingRunOut, TrainingRunPath
 from api.training.service import Training
+from api.training.watching import events, log_tail
 
 TAG = Tag(name="training", description="Retraining from stored cases, as a durable job.")
 
@@ -35,6 +37,18 @@ def blueprint(training: Training) -> APIBlueprint:
     def get_training(path: TrainingRunPath) -> Answer:
         """One run: its state and how far it is."""
         return answer(training.get(caller(), path.id))
+
+    @api.get("/training-runs/<id>/events", responses={200: {"content": {"text/event-stream": {}}}})
+    @needs(Role.VIEWER)
+    def watch_training(path: TrainingRunPath) -> Response:
+        """The run as server-sent events: one `run` event at once and at each change, until it has ended."""
+        return Response(events(training, caller(), path.id), mimetype="text/event-stream")
+
+    @api.get("/training-runs/<id>/log", responses={200: {"content": {"text/plain": {}}}})
+    @needs(Role.TRAINER)
+    def read_log(path: TrainingRunPath) -> Response:
+        """The last lines of the run's log."""
+        return Response(log_tail(training, caller(), path.id), mimetype="text/plain")
 
     @api.post("/training-runs/<id>/cancel", responses={202: TrainingRunOut})
     @needs(Role.TRAINER)

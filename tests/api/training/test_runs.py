@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,38 @@ def test_a_reason_is_one_line(client: httpx.Client, services: Any) -> None:
     run = started(client)["id"]
     RunRecord(services.ground, run).fail("out of memory:\n  lower\n\ttraining.batch_size")
     assert client.get(f"/training-runs/{run}").json()["error"] == "out of memory: lower training.batch_size"
+
+
+def test_a_run_is_followed_as_server_sent_events_until_it_has_ended(client_as: ClientAs, services: Any) -> None:
+    trainer, viewer = client_as("trainer"), client_as("viewer")
+    run = started(trainer)["id"]
+    told: list[dict[str, Any]] = []
+    with viewer.stream("GET", f"/training-runs/{run}/events") as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if not line.startswith("data: "):
+                continue
+            told.append(json.loads(line.removeprefix("data: ")))
+            if len(told) == 1:
+                RunRecord(services.ground, run).begin()
+            elif told[-1]["state"] == "running" and not told[-1]["progress"]:
+                trainer.post(f"/training-runs/{run}/cancel").raise_for_status()
+                RunRecord(services.ground, run).cancelled()
+    assert [t["state"] for t in told] == ["queued", "running", "cancelled"]
+    assert told[-1] == viewer.get(f"/training-runs/{run}").json()
+    assert client_as("stranger").get(f"/training-runs/{run}/events").status_code == 404
+
+
+def test_the_end_of_a_run_s_log_is_read_by_those_who_train(
+    client_as: ClientAs, services: Any, client: httpx.Client
+) -> None:
+    run = started(client)["id"]
+    assert client_as("trainer").get(f"/training-runs/{run}/log").text == ""
+    folder = services.ground.settings.runs_folder / run / "out"
+    folder.mkdir(parents=True)
+    (folder / "training.log").write_text("x" * 100_000 + "\nthe disk is full\n", encoding="utf-8")
+    answer = client_as("trainer").get(f"/training-runs/{run}/log")
+    assert answer.text.endswith("the disk is full\n")
+    assert len(answer.text) == 65_536
+    assert client_as("viewer").get(f"/training-runs/{run}/log").status_code == 403
+    assert client_as("stranger").get(f"/training-runs/{run}/log").status_code == 404

@@ -1,0 +1,55 @@
+"""A run as it goes on: its changes as server-sent events, and the words of its training.
+
+Source: WHATWG HTML, 9.2 Server-sent events.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+from api.access.service import Caller
+from api.training.service import ENDED, Training
+
+POLL_S, HEARTBEAT_S = 0.5, 15.0
+TAIL = 64 * 1024
+"""Bytes of a log that are shown: its end tells what went wrong."""
+
+
+def events(training: Training, caller: Caller, run_id: str) -> Iterator[str]:
+    """A ``run`` event at once and at each change, until the run has ended; comments in between keep the line open.
+
+    Raises:
+        NotFound: no such run in the project; before anything is sent.
+    """
+    run = training.get(caller, run_id)
+
+    def changes() -> Iterator[str]:
+        told, quiet = "", time.monotonic()
+        now = run
+        while True:
+            said = json.dumps(now.model_dump(mode="json"))
+            if said != told:
+                told, quiet = said, time.monotonic()
+                yield f"event: run\ndata: {said}\n\n"
+            elif time.monotonic() - quiet > HEARTBEAT_S:
+                quiet = time.monotonic()
+                yield ": still there\n\n"
+            if now.state in ENDED:
+                return
+            time.sleep(POLL_S)
+            now = training.get(caller, run_id)
+
+    return changes()
+
+
+def log_tail(training: Training, caller: Caller, run_id: str) -> str:
+    """The end of a run's log; empty where it has not begun. Raises NotFound."""
+    training.get(caller, run_id)
+    path = training.ground.settings.runs_folder / run_id / "out" / "training.log"
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return file.read().decode("utf-8", errors="replace")
