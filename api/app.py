@@ -23,6 +23,7 @@ import api.predictions.routes
 import api.promotion.routes
 import api.reviews.routes
 import api.training.routes
+import api.watching.routes
 from api import health, problems
 from api.access import guard
 from api.access.guard import public
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models, services.lineage),
         api.promotion.routes.blueprint(services.promotions),
+        api.watching.routes.blueprint(services.watching),
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),
         api.audit.routes.blueprint(services.audit),

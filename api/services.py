@@ -19,6 +19,7 @@ from api.promotion.service import Promotions
 from api.reviews.service import Reviews
 from api.settings import Settings
 from api.training.service import Training
+from api.watching.service import Watching
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Services:
     reviews: Reviews
     promotions: Promotions
     training: Training
+    watching: Watching
 
     def close(self) -> None:
         """Stop threads and give back connections."""
@@ -68,4 +70,5 @@ def build(settings: Settings) -> Services:
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,
         training=Training(ground, audit, cases, models, promotions),
+        watching=Watching(ground, models),
     )

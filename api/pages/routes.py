@@ -21,6 +21,7 @@ from api.pages import (
     models_page,
     sign_in,
     training_page,
+    watching_page,
 )
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
@@ -38,6 +39,8 @@ SECTIONS = {
     "pages.report": "models",
     "pages.model_cases": "models",
     "pages.comparison": "models",
+    "pages.model_card": "models",
+    "pages.watching": "watching",
 }
 """Which entry of the navigation a page belongs to."""
 HEADERS = {
@@ -68,7 +71,8 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(ValidationError, _invalid)
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
-    for room in (case_list, case_page, case_report, case_review, training_page, models_page, comparison_page):
+    rooms = (case_list, case_page, case_report, case_review, training_page, models_page, comparison_page, watching_page)
+    for room in rooms:
         room.add(pages, services)
     return pages
 
