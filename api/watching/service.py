@@ -45,7 +45,7 @@ class Watching:
             notes.append("the model is older than manifests are: the cases that taught it are not known")
         with self._ground.database.reading() as session:
             then = self._of_cases(_by_id(session, caller.project_id, taught))
-            names = {case.case for case in used}
+            names = {case.case for case in used if case.part != "left_out"}  # those had no label: they are new ones
             fresh = self._newest(session, caller.project_id, since)
             inputs = drifts(then, self._of_cases(row for row in fresh if row.id not in names)) if then else []
             outputs = drifts(*self._answers(session, caller.project_id, model_id, since))

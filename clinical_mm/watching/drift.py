@@ -21,7 +21,6 @@ Value = float | str | None
 """A number, a category, or nothing where it was not measured."""
 BINS, FEWEST = 10, 30
 WATCH, DRIFTED, FALSE_DISCOVERIES = 0.1, 0.25, 0.01
-_LEAST_SHARE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,13 @@ class Drift:
 
 
 def drifts(then: Mapping[str, Sequence[Value]], now: Mapping[str, Sequence[Value]]) -> list[Drift]:
-    """Every feature of the reference beside the same feature now, the most shifted first."""
+    """Every feature of the reference beside the same now, the most shifted first; what nobody measures is left out."""
     from scipy.stats import false_discovery_control
 
-    found = [_drift(name, values, now.get(name, ())) for name, values in then.items()]
+    pairs = {name: (values, now.get(name, ())) for name, values in then.items()}
+    found = [
+        _drift(name, *sides) for name, sides in pairs.items() if any(v is not None for side in sides for v in side)
+    ]
     if found:
         corrected = false_discovery_control([one.p for one in found])
         found = [_judged(replace(one, p=float(p))) for one, p in zip(found, corrected, strict=True)]
@@ -74,7 +76,7 @@ def _drift(feature: str, then: Sequence[Value], now: Sequence[Value]) -> Drift:
     missing = [[sum(v is None for v in side)] for side in (then, now)]
     table = np.array([[*a, *b] for a, b in zip(counts, missing, strict=True)], float)
     bins = _bins([*names, "not told"], table)
-    return Drift(feature, len(then), len(now), _psi(bins), _chi_square(table), "stable", bins)
+    return Drift(feature, len(then), len(now), _psi(bins, len(then), len(now)), _chi_square(table), "stable", bins)
 
 
 def _of_numbers(feature: str, then: Sequence[Value], now: Sequence[Value]) -> Drift:
@@ -95,7 +97,9 @@ def _of_numbers(feature: str, then: Sequence[Value], now: Sequence[Value]) -> Dr
         p.append(float(ks_2samp(*told).pvalue))
     bins = _bins([*_names(edges), "not told"], table)
     means = [float(values.mean()) if len(values) else None for values in told]
-    return Drift(feature, len(then), len(now), _psi(bins), min(1.0, len(p) * min(p)), "stable", bins, *means)
+    return Drift(
+        feature, len(then), len(now), _psi(bins, len(then), len(now)), min(1.0, len(p) * min(p)), "stable", bins, *means
+    )
 
 
 def _judged(one: Drift) -> Drift:
@@ -112,9 +116,11 @@ def _bins(names: Sequence[str], table: np.ndarray) -> tuple[Bin, ...]:
     return tuple(Bin(name, float(a), float(b)) for name, a, b in zip(names, *shares, strict=True) if a or b)
 
 
-def _psi(bins: Sequence[Bin]) -> float:
-    pairs = [(max(b.then, _LEAST_SHARE), max(b.now, _LEAST_SHARE)) for b in bins]
-    return float(sum((now - then) * np.log(now / then) for then, now in pairs))
+def _psi(bins: Sequence[Bin], then: int, now: int) -> float:
+    """An empty bin counts as half a case: with none at all the logarithm would make chance look like a shift."""
+    least_then, least_now = 0.5 / max(then, 1), 0.5 / max(now, 1)
+    pairs = [(max(b.then, least_then), max(b.now, least_now)) for b in bins]
+    return float(sum((b - a) * np.log(b / a) for a, b in pairs))
 
 
 def _chi_square(table: np.ndarray) -> float:

@@ -99,7 +99,7 @@ def test_a_model_s_page_leads_to_each_case_that_made_it(sign_in: Callable[[Role]
     page.get_by_role("link", name="Models").click()
     page.locator("tr.serving a").first.click()
     page.get_by_role("link", name="each of them").click()
-    expect(page.locator("main")).to_contain_text("cases made this model")
+    expect(page.locator("main")).to_contain_text("cases in the snapshot of this model")
     rows = page.locator("tbody tr")
     expect(rows.first).to_contain_text("synthetic-")
     expect(rows.first).to_contain_text("erased")  # it was trained elsewhere: none of its cases is stored here

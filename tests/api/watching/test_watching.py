@@ -80,6 +80,15 @@ def test_cases_from_before_the_window_and_those_that_taught_do_not_count(
     assert {one["now"] for one in client.get("/watching", params={"days": 365}).json()["inputs"]} == {40}
 
 
+def test_cases_that_a_snapshot_held_without_a_label_count_as_new(
+    services: Any, client: httpx.Client, taught: list[str], notes_and_vitals: list[Case], model: str
+) -> None:
+    fresh = store(services, notes_and_vitals[40:])
+    path = services.models.bundle_folder(model) / MANIFEST
+    Manifest.of(notes_and_vitals, [*taught, *fresh], {"train": taught, "left_out": fresh}).save(path)
+    assert {one["now"] for one in client.get("/watching").json()["inputs"]} == {40}
+
+
 def test_answers_are_compared_with_the_same_model_s_earlier_ones(
     services: Any, client: httpx.Client, taught: list[str], says: Said
 ) -> None:

@@ -69,3 +69,8 @@ def test_a_feature_of_one_value_is_no_trouble() -> None:
     [one] = drifts({"weight": same}, {"weight": list(same)})
     assert one.verdict == "stable"
     assert drifts({}, {}) == []
+
+
+def test_what_is_measured_neither_then_nor_now_is_not_listed() -> None:
+    nothing: list[Value] = [None] * 50
+    assert drifts({"ferritin": nothing}, {"ferritin": list(nothing)}) == []
