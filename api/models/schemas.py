@@ -43,6 +43,16 @@ class ModelPath(BaseModel):
     id: Annotated[str, Field(max_length=80)]
 
 
+class PromotionOut(BaseModel):
+    """How a model came to serve: ``first`` of its project, ``promote`` by a person, ``policy``, or ``rollback``."""
+
+    model_config = ConfigDict(from_attributes=True)
+    kind: str
+    actor: str
+    at: datetime
+    reason: str | None
+
+
 class UsedCaseOut(BaseModel):
     """A case of a model's snapshot.
 

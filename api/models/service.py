@@ -20,7 +20,7 @@ from api.audit.service import Audit
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
-from api.models.schemas import ModelOut
+from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
 from clinical_mm.bundle_layout import REPORT, REPORT_PAGE, read_json, refuse_pickles, weights_sha256
@@ -147,6 +147,13 @@ class Models:
     def report_page(self, caller: Caller, model_id: str) -> str:
         """The same as one HTML document with pictures; raises NotFound."""
         return self._report_file(caller, model_id, REPORT_PAGE).read_text(encoding="utf-8")
+
+    def promotions(self, caller: Caller, model_id: str) -> Sequence[PromotionOut]:
+        """Each time a model came to serve, the newest first; raises NotFound."""
+        self.get(caller, model_id)
+        query = select(PromotionRow).where(PromotionRow.model_id == model_id).order_by(PromotionRow.id.desc())
+        with self._ground.database.reading() as session:
+            return [PromotionOut.model_validate(row) for row in session.scalars(query)]
 
     def model_card(self, caller: Caller, model_id: str) -> ModelCard:
         """The model card by the field's published sections; raises NotFound."""

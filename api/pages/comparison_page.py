@@ -48,7 +48,8 @@ def add(pages: Blueprint, services: Services) -> None:
         model = services.models.get(caller(), model_id)
         names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
         drawn = {} if decision is None else _drawn(decision, names)
-        return render_template("comparison.html", model=model, decision=decision, **drawn)
+        served = services.models.promotions(caller(), model_id)
+        return render_template("comparison.html", model=model, decision=decision, served=served, **drawn)
 
     @pages.post("/models/<model_id>/comparison", endpoint="compare")
     @needs(Role.TRAINER)

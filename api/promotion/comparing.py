@@ -15,7 +15,8 @@ from api.settings import Settings
 def compared(settings: Settings, champion: Path, challenger: Path, cases: Path) -> dict[str, Any]:
     """What the policy says of two bundles on a plain folder of cases; one that fails is held for a person."""
     out = cases / "decision.json"
-    command = [sys.executable, "-m", "clinical_mm.promotion", "--champion", str(champion)]
+    command = [sys.executable, "-m", "clinical_mm.promotion", "--with-parent", str(os.getpid())]
+    command += ["--champion", str(champion)]
     command += ["--challenger", str(challenger), "--cases", str(cases), "--out", str(out), "--device", settings.device]
     for option, path in (("--catalogue", settings.catalogue), ("--policy", settings.promotion_policy)):
         if path is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import ClinicalMMError
 from clinical_mm.promotion.policy import Policy
+from clinical_mm.training.parent import end_with_parent
 
 
 def main() -> int:
@@ -25,7 +26,10 @@ def main() -> int:
     parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
     parser.add_argument("--out", required=True, type=Path, help="the decision, as JSON")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
     chosen = parser.parse_args()
+    if chosen.with_parent is not None:
+        end_with_parent(chosen.with_parent)
     try:
         from clinical_mm.promotion.compare import compare
 

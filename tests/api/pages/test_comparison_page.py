@@ -48,6 +48,8 @@ def test_a_rejected_model_shows_why_and_serves_only_for_a_reason(
     page.get_by_label("Reason to promote it all the same").fill("the women's labels of May were wrong")
     page.get_by_role("button", name="Promote").click()
     expect(page.locator("tr.serving")).to_contain_text(rejected)
+    page.locator("tr", has_text=rejected).get_by_role("link", name="rejected").click()
+    expect(page.locator("main")).to_contain_text("the women's labels of May were wrong")
     ward.services.models.rollback(ward.admin)
 
 
