@@ -64,7 +64,7 @@ def build(settings: Settings) -> Services:
         cases=cases,
         files=Files(ground, cases),
         models=models,
-        lineage=Lineage(ground, models),
+        lineage=Lineage(cases, models),
         predictions=predictions,
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),

@@ -168,6 +168,11 @@ class Cases:
         with self._ground.database.reading() as session:
             return set(session.scalars(query))
 
+    def ids(self, caller: Caller) -> set[str]:
+        """The ids of the project's cases."""
+        with self._ground.database.reading() as session:
+            return set(session.scalars(select(CaseRow.id).where(CaseRow.project_id == caller.project_id)))
+
     def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
         """The diagnoses of those of these cases that are stored in the project, by id."""
         query = select(CaseRow).where(CaseRow.project_id == caller.project_id, CaseRow.id.in_(case_ids))

@@ -23,8 +23,9 @@ from api.ground.ids import new_id
 from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
-from clinical_mm.bundle_layout import REPORT, REPORT_PAGE, read_json, refuse_pickles, weights_sha256
+from clinical_mm.bundle_layout import MANIFEST, REPORT, REPORT_PAGE, read_json, refuse_pickles, weights_sha256
 from clinical_mm.errors import InvalidBundle
+from clinical_mm.manifest import Manifest
 from clinical_mm.model_card import ModelCard, model_card
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,11 @@ class Models:
     def report_page(self, caller: Caller, model_id: str) -> str:
         """The same as one HTML document with pictures; raises NotFound."""
         return self._report_file(caller, model_id, REPORT_PAGE).read_text(encoding="utf-8")
+
+    def manifest(self, model_id: str) -> Manifest | None:
+        """The cases that made a model; None where it is older than manifests are. Raises InvalidBundle."""
+        path = self.bundle_folder(model_id) / MANIFEST
+        return Manifest.load(path) if path.exists() else None
 
     def promotions(self, caller: Caller, model_id: str) -> Sequence[PromotionOut]:
         """Each time a model came to serve, the newest first; raises NotFound."""

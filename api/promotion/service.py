@@ -33,12 +33,12 @@ class Promotions:
 
         None where nothing serves beside it. A second call for the same run gives the decision of the first.
         """
-        champion = self._models.serving(caller.project_id)
-        if champion is None or champion.id == model_id:
-            return self._of_run(run_id)
         earlier = self._of_run(run_id)
         if earlier is not None:
             return earlier
+        champion = self._models.serving(caller.project_id)
+        if champion is None or champion.id == model_id:
+            return None
         folders = (self._models.bundle_folder(champion.id), self._models.bundle_folder(model_id))
         result = compared(self._ground.settings, *folders, cases)
         row = DecisionRow(
@@ -115,6 +115,7 @@ class Promotions:
             Conflict: its comparison rejected it, and no reason is given.
         """
         caller.require(Role.ADMIN)
+        reason = (reason or "").strip() or None
         with self._ground.database.reading() as session:
             newest = _newest(session, model_id)
         if newest is not None and newest.project_id == caller.project_id and newest.outcome == "reject" and not reason:

@@ -93,7 +93,8 @@ class TrainingJob:
         """Compare the model with the one that serves, on the snapshot's cases; do what the policy says; end the run."""
         row = self.record.read()
         model = self._models.of_run(self._worker(row), row.id)
-        self.record.progress({**(row.progress or {}), "stage": "comparing"})
+        if row.progress is not None:
+            self.record.progress({**row.progress, "stage": "comparing"})
         self._promotions.judge(self._worker(row), model.id, self.folder / "snapshot", row.id)
         self.record.succeed(model.id)
 

@@ -18,8 +18,6 @@ from api.models.service import Models
 from api.predictions.tables import PredictionRow
 from api.reviews.tables import ReviewRow
 from api.watching.schemas import DriftOut, WatchingOut, WeekOut
-from clinical_mm.bundle_layout import MANIFEST
-from clinical_mm.manifest import Manifest
 from clinical_mm.watching.drift import Drift, Value, drifts
 
 PAGE, MOST = 500, 20_000
@@ -38,20 +36,20 @@ class Watching:
         """Of the serving model; raises NotReady where none serves."""
         model_id = self._models.serving_id(caller.project_id)
         since, notes = now() - timedelta(days=days), []
-        path = self._models.bundle_folder(model_id) / MANIFEST
-        used = Manifest.load(path).cases if path.exists() else ()
-        taught = [case.case for case in used if case.part == "train"]
+        manifest = self._models.manifest(model_id)
+        used = () if manifest is None else manifest.cases
+        taught = [case.case for case in used if case.part == "train"][-MOST:]
         if not taught:
             notes.append("the model is older than manifests are: the cases that taught it are not known")
         with self._ground.database.reading() as session:
-            then = self._of_cases(_by_id(session, caller.project_id, taught))
+            reference = list(_by_id(session, caller.project_id, taught))
+            then = self._of_cases(reference)
             names = {case.case for case in used if case.part != "left_out"}  # those had no label: they are new ones
             fresh = self._newest(session, caller.project_id, since)
             inputs = drifts(then, self._of_cases(row for row in fresh if row.id not in names)) if then else []
             outputs = drifts(*self._answers(session, caller.project_id, model_id, since))
             agreement = _agreement(session, caller.project_id, model_id)
-        gone = len(taught) - max((one.then for one in inputs), default=len(taught))
-        if gone:
+        if gone := len(taught) - len(reference):
             notes.append(f"{gone} of the {len(taught)} cases that taught it are not stored here (any more)")
         return WatchingOut(
             model=model_id,
@@ -75,7 +73,7 @@ class Watching:
             "age": row.age_years,
             "sex": row.sex,
             "words of the note": None if row.note is None else float(len(row.note.split())),
-            "images": str(min(len(row.files), 2)) if len(row.files) < 2 else "2 or more",
+            "images": str(len(row.files)) if len(row.files) < 2 else "2 or more",
             "modality": first.get("modality"),
             "view": first.get("view_position"),
         }
@@ -98,7 +96,7 @@ class Watching:
 
 
 def _by_id(session: Session, project_id: str, ids: Sequence[str]) -> Iterable[CaseRow]:
-    for start in range(0, min(len(ids), MOST), PAGE):
+    for start in range(0, len(ids), PAGE):
         some = CaseRow.id.in_(ids[start : start + PAGE])
         yield from session.scalars(select(CaseRow).where(CaseRow.project_id == project_id, some))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from clinical_mm.case import Case, ImageFile
 from clinical_mm.catalogue import Catalogue
-from clinical_mm.errors import ClinicalMMError, InvalidCase
+from clinical_mm.errors import ClinicalMMError, InvalidCase, NotEnoughData
 from clinical_mm.importing.case_json import case_from_json, case_to_json
 from clinical_mm.importing.outcome import Imported, Refused
 
@@ -57,6 +57,16 @@ def read_folder(folder: Path, catalogue: Catalogue) -> Iterator[Imported]:
                 yield _read_line(line, root, catalogue)
             except (ClinicalMMError, ValueError, OSError) as error:
                 yield Refused(f"{CASES} line {number}", str(error))
+
+
+def whole_folder(folder: Path, catalogue: Catalogue) -> list[Case]:
+    """Every case of a folder that is to hold no faulty line; raises NotEnoughData where one is, FileNotFoundError."""
+    cases: list[Case] = []
+    for item in read_folder(folder, catalogue):
+        if isinstance(item, Refused):
+            raise NotEnoughData(f"the snapshot is damaged: {item.where}: {item.reason}")
+        cases.append(item)
+    return cases
 
 
 def folder_sha256(folder: Path) -> str:

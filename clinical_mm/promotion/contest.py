@@ -61,7 +61,7 @@ class Contest:
         return len(self.targets)
 
 
-def hold(champion: Predictor, challenger: Predictor, cases: Sequence[Case]) -> Contest:
+def contest_of(champion: Predictor, challenger: Predictor, cases: Sequence[Case]) -> Contest:
     """Ask both models about labelled cases; at least one."""
     old, new = Judged.by(champion, cases), Judged.by(challenger, cases)
     shared = tuple(code for code in new.diagnoses if code in old.diagnoses)

@@ -46,7 +46,10 @@ class Decision:
 
 
 def decide(contest: Contest, policy: Policy) -> Decision:
-    """Apply a policy."""
+    """Apply a policy; where the two know no diagnosis in common there is nothing to measure, and it is rejected."""
+    if not contest.diagnoses:
+        reason = f"the challenger knows none of the champion's diagnoses: {', '.join(contest.forgotten)}"
+        return Decision("reject", (reason,), policy, contest.cases, contest.patients, None, (), contest.learned)
     metric = METRICS[policy.metric]
     main = gain(contest, metric)
     checks = tuple(guard(contest, policy.guardrails, metric))

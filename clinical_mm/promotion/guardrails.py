@@ -19,11 +19,10 @@ from clinical_mm.evaluation.metrics import (
     expected_calibration_error,
     sensitivity,
 )
+from clinical_mm.explaining import DEFAULT
 from clinical_mm.promotion.contest import Contest
 from clinical_mm.promotion.gains import Gain, gain
 from clinical_mm.promotion.policy import Guardrails
-
-USUAL_EXPLAINER = "integrated_gradients"
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _calibration(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
 def _explanations(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
     if not guardrails.explanations:
         return
-    row = next((r for r in contest.explainers if r["method"] == USUAL_EXPLAINER), None)
+    row = next((r for r in contest.explainers if r["method"] == DEFAULT), None)
     failed = row is not None and not row["offered"]
     said = "its usual explanation says much the same with shuffled weights" if failed else ""
     yield Check("explanations", "shuffled weights", 0, None, said)

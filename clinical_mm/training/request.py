@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from clinical_mm.bundle import Bundle
-from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.errors import NotEnoughData
-from clinical_mm.importing.folder import read_folder
-from clinical_mm.importing.outcome import Refused
 from clinical_mm.training.trials import Storage
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
@@ -34,16 +30,6 @@ class Request:
     start: Bundle | None
     parts: Mapping[str, Sequence[str]]
     trials: Storage
-
-
-def read_cases(request: Request) -> list[Case]:
-    """Every case of the snapshot; raises NotEnoughData where it is damaged."""
-    cases: list[Case] = []
-    for item in read_folder(request.snapshot, request.catalogue):
-        if isinstance(item, Refused):
-            raise NotEnoughData(f"the snapshot is damaged: {item.where}: {item.reason}")
-        cases.append(item)
-    return cases
 
 
 def forget_another(request: Request, snapshot_sha256: str) -> None:

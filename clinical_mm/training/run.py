@@ -16,7 +16,7 @@ from clinical_mm.errors import Cancelled
 from clinical_mm.evaluation.calibration import Calibration, fit_calibration
 from clinical_mm.evaluation.report import Report
 from clinical_mm.explaining.offer import judged
-from clinical_mm.importing.folder import folder_sha256
+from clinical_mm.importing.folder import folder_sha256, whole_folder
 from clinical_mm.manifest import Manifest
 from clinical_mm.places import Places
 from clinical_mm.predictor import Predictor
@@ -27,7 +27,7 @@ from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared, name_of
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
-from clinical_mm.training.request import Request, forget_another, read_cases, search_sha256
+from clinical_mm.training.request import Request, forget_another, search_sha256
 from clinical_mm.training.trials import Storage, kept_trials
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
 
 
 def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> TrainedModel:
-    everything, snapshot_sha256 = read_cases(request), folder_sha256(request.snapshot)
+    everything, snapshot_sha256 = whole_folder(request.snapshot, request.catalogue), folder_sha256(request.snapshot)
     preparations = Preparations(everything, request.catalogue, request.parts)
     searched: dict[str, Any] = {}
     if request.config.search.trials:

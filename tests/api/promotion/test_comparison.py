@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,3 +149,19 @@ def test_a_comparison_that_fails_holds_the_model_and_says_why(
     decision = services.promotions.judge(services.access.operator("default"), second, Path("/nowhere"))
     assert decision.outcome == "hold"
     assert "the models could not be compared: " in decision.reasons[0]
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_blanks_are_no_reason(client: httpx.Client, new_model: NewModel, says_of_both: Any) -> None:
+    says_of_both(REJECTED)
+    new_model()
+    second = new_model()
+    client.post(f"/models/{second}/comparison").raise_for_status()
+    assert client.post(f"/models/{second}/promote", json={"reason": "   "}).status_code == 409
+
+
+def test_a_comparison_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    gone = ["--with-parent", "1", "--champion", ".", "--challenger", ".", "--cases", ".", "--out", str(tmp_path / "x")]
+    done = subprocess.run([sys.executable, "-m", "clinical_mm.promotion", *gone], check=False)
+    assert done.returncode == 143
+    assert not (tmp_path / "x").exists()

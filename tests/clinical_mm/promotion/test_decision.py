@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clinical_mm.errors import InvalidConfig
+from clinical_mm.promotion.contest import Side
 from clinical_mm.promotion.decision import Decision, decide
 from clinical_mm.promotion.policy import Outcomes, Policy
 from tests.clinical_mm.promotion.contests import contest
@@ -95,3 +97,19 @@ def test_a_policy_that_says_something_else_is_refused_by_name(tmp_path: Path) ->
 def test_chance_alone_seldom_rejects_an_equal_model() -> None:
     rejected = [decide(contest(200, seed=seed), POLICY).outcome == "reject" for seed in range(40)]
     assert sum(rejected) <= 5
+
+
+def test_a_model_of_other_diagnoses_altogether_is_rejected() -> None:
+    nothing = np.zeros((300, 0))
+    one = contest(challenger=2.5)
+    apart = replace(
+        one,
+        diagnoses=(),
+        targets=nothing,
+        champion=Side(nothing, nothing),
+        challenger=Side(nothing, nothing),
+        forgotten=one.diagnoses,
+    )
+    decision = decide(apart, PROMOTING)
+    assert decision.outcome == "reject"
+    assert "knows none of the champion's diagnoses: pneumonia" in decision.reasons[0]

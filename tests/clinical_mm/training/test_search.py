@@ -23,14 +23,14 @@ from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled, InvalidConfig, NotEnoughData
-from clinical_mm.importing.folder import folder_sha256, write_folder
+from clinical_mm.importing.folder import folder_sha256, whole_folder, write_folder
 from clinical_mm.phantom import draw
 from clinical_mm.training import trials as trials_module
 from clinical_mm.training.prepared import Preparations
 from clinical_mm.training.progress import Progress, Reporter
 from clinical_mm.training.repeat import recipe_of
 from clinical_mm.training.reproducible import reproducible
-from clinical_mm.training.request import Request, read_cases
+from clinical_mm.training.request import Request
 from clinical_mm.training.run import TrainedModel, _search, train
 from clinical_mm.training.trials import Storage, Trials, kept_trials
 from tests.models import CASES, phantom_folder, tiny_config
@@ -71,7 +71,7 @@ def only_searched(
     """The account of a search, without the training and the evaluation that follow it."""
     storage = Storage.file(out / "search" / "trials.db")
     request = Request(config, snapshot, out, Catalogue.load(), "cpu", None, {}, storage)
-    preparations = Preparations(read_cases(request), request.catalogue)
+    preparations = Preparations(whole_folder(request.snapshot, request.catalogue), request.catalogue)
     reporter = Reporter(tell, 1, config.search.trials)
     with reproducible():
         return _search(request, preparations, folder_sha256(snapshot), reporter, cancelled).account
