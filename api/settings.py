@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     )
     worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
+    feature_cache_mb: int = Field(
+        4096,
+        ge=0,
+        description="what frozen encoders made of cases is kept, at most so much; 0: nothing is",
+    )
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
@@ -48,6 +53,11 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         """Where trained bundles lie, a folder a model."""
         return self.workspace.resolve() / "models"
+
+    @property
+    def features_file(self) -> Path:
+        """The feature cache of this machine."""
+        return self.workspace.resolve() / "features.db"
 
     @property
     def runs_folder(self) -> Path:

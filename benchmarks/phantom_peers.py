@@ -62,7 +62,7 @@ def _features(study: Study) -> dict[str, np.ndarray]:
     for name in ("imaging", "text"):
         tokens = data.tokens[name]
         empty = np.full(data.widths[name], np.nan)
-        found[name] = np.stack([empty if t is None else t[0][t[1]].mean(0, dtype=np.float64) for t in tokens])
+        found[name] = np.stack([empty if t is None else t.states[t.mask].mean(0, dtype=np.float64) for t in tokens])
     vitals = [s["vitals"] for s in data.samples]
     empty = np.full(next(len(s["values"]) for s in vitals if s is not None), np.nan)
     rows = np.stack([empty if s is None else np.where(s["present"], s["values"], np.nan) for s in vitals])

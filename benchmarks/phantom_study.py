@@ -20,6 +20,7 @@ from torch import Tensor
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.evaluation.metrics import auroc, macro
+from clinical_mm.features import Features
 from clinical_mm.network import MultimodalNetwork, build_network
 from clinical_mm.phantom import DIAGNOSES, Evidence, draw, posterior
 from clinical_mm.training.align import align
@@ -154,7 +155,7 @@ def _tokens_of(encoder: Any, study: Study, samples: Sequence[Any]) -> list[Any]:
             tokens = encoder(batch)
         for row, states, mask in zip(chosen, tokens.tokens_BND.numpy(), tokens.mask_BN.numpy(), strict=True):
             kept = int(np.nonzero(mask)[0].max()) + 1
-            found[row] = (states[:kept].astype(np.float16), mask[:kept])
+            found[row] = Features(states[:kept].astype(np.float16), mask[:kept])
     return found
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from clinical_mm.alignment import Aligner
 from clinical_mm.config import Learning, ModelConfig
+from clinical_mm.frozen import as_kept
 from clinical_mm.fusion import Fusion, fusion
 from clinical_mm.modalities.base import Batch, Encoder, Modality, Sample, Tokens
 from clinical_mm.transfer import merge_adapters, parameter_counts, restrict
@@ -52,8 +53,9 @@ class MultimodalNetwork(nn.Module):
             self.restrict(name, Learning(learns="nothing"))
 
     def restrict(self, name: str, learning: Learning) -> None:
-        """Let only a part of an encoder learn; raises InvalidConfig where it has no such part."""
+        """Let only a part of an encoder learn, the rest stays as it is from now on; raises InvalidConfig."""
         self._resting += restrict(name, self.encoder(name), learning)
+        self._rest()
 
     def merge_adapters(self) -> None:
         """Make a network with adapters a plain one that gives the same, up to rounding; for when training is over."""
@@ -62,9 +64,12 @@ class MultimodalNetwork(nn.Module):
     def train(self, mode: bool = True) -> MultimodalNetwork:
         """What does not learn stays in evaluation mode: its states must not depend on dropout."""
         super().train(mode)
+        self._rest()
+        return self
+
+    def _rest(self) -> None:
         for part in self._resting:
             part.training = False
-        return self
 
     def learned_names(self) -> frozenset[str]:
         """Entries of the state dict that training changes: parameters that learn, and buffers of what does not rest."""
@@ -91,11 +96,12 @@ class MultimodalNetwork(nn.Module):
         return found
 
     def encode(self, batches: Mapping[str, Batch]) -> dict[str, Tokens]:
-        """Tokens of each modality in ``batches``."""
+        """Tokens of each modality in ``batches``; of frozen encoders in the precision of kept features."""
         tokens = {}
         for name, batch in batches.items():
             with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
-                tokens[name] = self.encoders[name](batch)
+                found = self.encoders[name](batch)
+            tokens[name] = as_kept(found) if name in self.frozen else found
         return tokens
 
     def join(self, tokens: Mapping[str, Tokens], present_BM: Tensor) -> Output:

@@ -21,20 +21,22 @@ from clinical_mm.case import Case
 from clinical_mm.cautions import Seen, mean_states
 from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
-from clinical_mm.modalities.base import Batch, Sample
+from clinical_mm.features import FeatureCache
+from clinical_mm.frozen import FrozenEncoder, stacked
+from clinical_mm.modalities.base import Batch, Sample, Tokens
 from clinical_mm.network import Output, collate, to_device
 from clinical_mm.notes import phrases
 
 BATCH = 32
 
 
-def load_model(folder: str | Path, device: str = "auto") -> Predictor:
-    """A trained bundle, ready to answer.
+def load_model(folder: str | Path, device: str = "auto", features: FeatureCache | None = None) -> Predictor:
+    """A trained bundle, ready to answer; ``features``: where tokens of its frozen encoders are kept.
 
     Raises:
         InvalidBundle: the folder is not one, or holds a pickle.
     """
-    return Predictor(load_bundle(Path(folder)), device)
+    return Predictor(load_bundle(Path(folder)), device, features)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class _Answers:
 class Predictor:
     """One model on one device."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+    def __init__(self, bundle: Bundle, device: str = "auto", features: FeatureCache | None = None) -> None:
         self.bundle = bundle
         self.device = choose_device(device)
         self.network = bundle.network.to(self.device).eval().requires_grad_(requires_grad=False)
@@ -61,6 +63,8 @@ class Predictor:
         self.calibration = bundle.calibration
         self.lock = threading.RLock()
         """Held while the network runs: gradients and buffers are not to be shared in mid-pass."""
+        parts = {name: (self.modalities[name], self.network.encoder(name)) for name in sorted(self.network.frozen)}
+        self._frozen = {n: FrozenEncoder(*part, self.device, features) for n, part in parts.items() if features}
 
     @property
     def diagnoses(self) -> tuple[str, ...]:
@@ -85,7 +89,7 @@ class Predictor:
             UnreadableFile: a stored file does not decode.
         """
         samples = [self.read(case) for case in cases]
-        answers = self._forward(samples)
+        answers = self._forward(samples, cases)
         p_BK = self.calibration.probabilities(answers.logits_BK)
         rows = zip(cases, samples, p_BK, answers.weights_BM, strict=True)
         return [
@@ -95,7 +99,7 @@ class Predictor:
 
     def logits(self, cases: Sequence[Case]) -> np.ndarray:
         """Uncalibrated ``logits[B, K]``."""
-        return self.logits_of([self.read(case) for case in cases])
+        return self._forward([self.read(case) for case in cases], cases).logits_BK
 
     def logits_of(
         self, samples: Sequence[Mapping[str, Sample | None]], only: Collection[str] | None = None
@@ -114,9 +118,8 @@ class Predictor:
         Raises:
             InvalidCase, UnreadableFile: as ``predict``.
         """
-        batches, present_BM = self.batch([self.read(case)])
         with self.lock, torch.inference_mode():
-            output: Output = self.network(batches, present_BM)
+            output, present_BM = self._output([self.read(case)], [case])
             vector = self.network.place(output, present_BM)[0].float().cpu().numpy()
         return self.bundle.places.nearest(vector, limit)
 
@@ -174,14 +177,34 @@ class Predictor:
         batches, present_BM = collate(self.modalities, samples)
         return to_device(batches, self.device), present_BM.to(self.device)
 
-    def _forward(self, samples: Sequence[Mapping[str, Sample | None]]) -> _Answers:
+    def _output(
+        self, samples: Sequence[Mapping[str, Sample | None]], cases: Sequence[Case] = ()
+    ) -> tuple[Output, Tensor]:
+        """One pass, and ``present_BM``; with ``cases`` the tokens of frozen encoders are those that are kept."""
+        known = self._kept_tokens(samples, cases) if cases else {}
+        live = {name: part for name, part in self.modalities.items() if name not in known}
+        batches, _ = collate(live, samples)
+        present_BM = torch.tensor([[s[name] is not None for name in self.modalities] for s in samples])
+        output: Output = self.network(to_device(batches, self.device), present_BM.to(self.device), known)
+        return output, present_BM.to(self.device)
+
+    def _kept_tokens(self, samples: Sequence[Mapping[str, Sample | None]], cases: Sequence[Case]) -> dict[str, Tokens]:
+        found: dict[str, Tokens] = {}
+        for name, frozen in self._frozen.items():
+            rows = [i for i, sample in enumerate(samples) if sample[name] is not None]
+            features = frozen.features([cases[i] for i in rows], [samples[i][name] for i in rows])
+            placed = dict(zip(rows, features, strict=True))
+            found[name] = stacked([placed.get(i) for i in range(len(samples))], frozen.width).to(self.device)
+        return found
+
+    def _forward(self, samples: Sequence[Mapping[str, Sample | None]], cases: Sequence[Case] = ()) -> _Answers:
         logits = [np.zeros((0, len(self.diagnoses)), np.float32)]
         weights = [np.zeros((0, len(self.modalities)), np.float32)]
         means: dict[str, list[np.ndarray]] = {name: [] for name in self.modalities}
         for start in range(0, len(samples), BATCH):
-            batches, present_BM = self.batch(samples[start : start + BATCH])
+            some = slice(start, start + BATCH)
             with self.lock, torch.inference_mode():
-                output: Output = self.network(batches, present_BM)
+                output, _ = self._output(samples[some], cases[some])
                 for name, mean_BD in mean_states(output.tokens).items():
                     means[name] += list(mean_BD)
             logits.append(output.logits_BK.float().cpu().numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,18 +121,21 @@ class Cases:
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
-            stored = case_to_json(core_case(row, self._ground.blobs))
+            before = core_case(row, self._ground.blobs)
+            stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
             for key in (k for k in named if named[k] is None):
                 setattr(document, key, {} if key == "vitals" else None)
-            case = document.to_case(self._ground.catalogue, core_case(row, self._ground.blobs).images)
+            case = document.to_case(self._ground.catalogue, before.images)
             row.note, row.vitals, row.acquired_at = case.note, dict(case.vitals), case.acquired_at
             if "diagnoses" in named:
                 self._give_label(row, caller, None if case.diagnoses is None else list(case.diagnoses), now())
                 self._weigh(session, row)
             self.touch(row)
             self._audit.record(session, caller, "case.change", "case", row.id, fields=sorted(named))
-            return case_out(row)
+            changed = case_out(row)
+        self._ground.forget([before], [case])
+        return changed
 
     def erase(self, caller: Caller, case_id: str, seen: Collection[str] | None = None) -> None:
         """Erase a case: row, predictions, explanations, reviews, and the blobs that no other case uses."""
@@ -141,12 +144,14 @@ class Cases:
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
                 _match(row, seen)
+                case = self.core(row)
                 mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
                 others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
                 blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
                 session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
                 session.delete(row)
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
+            self._ground.forget([case])
             for digest in blobs:
                 self._ground.blobs.delete(digest)
 
@@ -172,6 +177,14 @@ class Cases:
         """The ids of the project's cases."""
         with self._ground.database.reading() as session:
             return set(session.scalars(select(CaseRow.id).where(CaseRow.project_id == caller.project_id)))
+
+    def stored(self, case_ids: Iterable[str]) -> set[str]:
+        """Those of these cases that are stored, in whatever project."""
+        wanted, found = list(case_ids), set[str]()
+        with self._ground.database.reading() as session:
+            for start in range(0, len(wanted), PAGE):
+                found.update(session.scalars(select(CaseRow.id).where(CaseRow.id.in_(wanted[start : start + PAGE]))))
+        return found
 
     def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
         """The diagnoses of those of these cases that are stored in the project, by id."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.settings import Settings
+from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.features import MB, FeatureCache
 from clinical_mm.notes import Wording
 
 
@@ -20,6 +23,8 @@ class Ground:
     blobs: Blobs
     catalogue: Catalogue
     wording: Wording
+    features: FeatureCache | None
+    """Of this machine; None where it is switched off."""
 
     @classmethod
     def of(cls, settings: Settings) -> Ground:
@@ -31,8 +36,19 @@ class Ground:
             blobs=Blobs(settings.blob_url, settings.workspace.resolve() / "blobs"),
             catalogue=Catalogue.load(settings.catalogue),
             wording=Wording.load(settings.note_triggers),
+            features=FeatureCache(settings.features_file, mb * MB) if (mb := settings.feature_cache_mb) else None,
         )
+
+    def forget(self, before: Collection[Case], after: Collection[Case] = ()) -> None:
+        """Take what encoders made of cases out of the feature cache, but for what they show ``after`` a change."""
+        from clinical_mm.modalities import contents_of
+
+        if self.features is not None and self.features.path.exists():
+            stays = {content for case in after for content in contents_of(case)}
+            self.features.forget({content for case in before for content in contents_of(case)} - stays)
 
     def close(self) -> None:
         """Give back connections."""
         self.database.dispose()
+        if self.features is not None:
+            self.features.close()

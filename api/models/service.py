@@ -186,7 +186,8 @@ class Models:
         with self._lock:  # two requests must not load the same model twice
             if model_id not in self._loaded:
                 try:
-                    self._loaded[model_id] = load_model(self.bundle_folder(model_id), self._ground.settings.device)
+                    folder, device = self.bundle_folder(model_id), self._ground.settings.device
+                    self._loaded[model_id] = load_model(folder, device, self._ground.features)
                 except InvalidBundle as error:  # no fault of whoever asks for a prediction
                     log.exception("model %s cannot be loaded", model_id)
                     raise NotReady(f"model {model_id} cannot be loaded: its bundle is damaged") from error

@@ -61,7 +61,11 @@ class Predictions:
             result=answer.to_json(),
         )
         with self._ground.database.transaction() as session:
-            row = self._cases.row(session, caller.project_id, case_id, lock=True)  # erased meanwhile: 404
+            try:
+                row = self._cases.row(session, caller.project_id, case_id, lock=True)
+            except NotFound:  # erased meanwhile, and what the encoders have just made of it
+                self._ground.forget([case])
+                raise
             session.add(stored)
             session.flush()
             weigh(session, row)

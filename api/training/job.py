@@ -26,7 +26,7 @@ from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.promotion.service import Promotions
 from api.reviews.adjudication import adjudicated
-from api.training.service import RunRecord, discard_working_files, who_teaches
+from api.training.service import RunRecord, discard_working_files, forget_erased, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
@@ -100,6 +100,7 @@ class TrainingJob:
 
     def tidy(self) -> None:
         """Remove what the run alone needed."""
+        forget_erased(self._ground, self._cases, self.folder / "snapshot")
         discard_working_files(self.folder)
 
     def _worker(self, row: TrainingRunRow) -> Caller:
@@ -109,6 +110,9 @@ class TrainingJob:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
         command += ["--config", str(self.folder / "config.json"), "--snapshot", str(self.folder / "snapshot")]
         command += ["--out", str(out), "--device", self._ground.settings.device]
+        if self._ground.features is not None:
+            megabytes = str(self._ground.settings.feature_cache_mb)
+            command += ["--features", str(self._ground.features.path), "--features-mb", megabytes]
         if self._ground.settings.catalogue is not None:
             command += ["--catalogue", str(self._ground.settings.catalogue.resolve())]
         start = self.record.read().start_from

@@ -28,6 +28,7 @@ from clinical_mm.bundle_layout import SPLIT
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
+from clinical_mm.importing.folder import CASES, read_folder
 
 ENDED = ("succeeded", "failed", "cancelled")
 SHOWN = 100
@@ -138,11 +139,13 @@ class Training:
                 device=self.ground.settings.device,
                 start=start,
                 parts=parts,
+                features=self.ground.features,
             )
             model = self.models.register(caller, None, made.folder, config.name)
             self.promotions.judge(caller, model.id, folder / "snapshot")
             return self.models.get(caller, model.id)
         finally:
+            forget_erased(self.ground, self.cases, folder / "snapshot")
             discard_working_files(folder)
 
     def unseen_cases(self, caller: Caller, model_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
@@ -223,6 +226,15 @@ def waiting_runs(ground: Ground) -> list[str]:
     query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
     with ground.database.reading() as session:
         return list(session.scalars(query))
+
+
+def forget_erased(ground: Ground, cases: Cases, snapshot: Path) -> None:
+    """What a training made of cases that were erased meanwhile goes out of the feature cache after them."""
+    if ground.features is None or not (snapshot / CASES).exists():
+        return
+    taught = [case for case in read_folder(snapshot, ground.catalogue) if isinstance(case, Case)]
+    stored = cases.stored(case.id for case in taught)
+    ground.forget([case for case in taught if case.id not in stored])
 
 
 def discard_working_files(folder: Path) -> None:

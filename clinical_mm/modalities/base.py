@@ -6,6 +6,8 @@ Shapes: B cases, N tokens, D token width, C channels, H W D pixels, S word piece
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from torch import Tensor, nn
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.notes.words import WORD
+
+FEATURES = 1
+"""To be raised with any change of the code that makes other tokens of the same content and the same weights."""
 
 Sample = Mapping[str, np.ndarray]
 """One case's arrays for one modality, ready to be stacked; keys are the modality's own."""
@@ -217,6 +222,45 @@ class Modality(ABC):
         Raises:
             UnreadableFile, UnsupportedFile: the stored bytes do not decode.
         """
+
+    aside: tuple[str, ...] = ()
+    """Names of small arrays of a sample that are needed where an encoder's tokens stand for the rest of it."""
+
+    def has(self, case: Case) -> bool:
+        """Whether ``read`` gives arrays; without decoding, where a modality can tell."""
+        return self.read(case) is not None
+
+    @classmethod
+    def shown(cls, case: Case) -> Any:
+        """All that ``read`` may look at in a case, as JSON, files by their SHA-256. Here: everything but the label."""
+        who = (case.patient.sex, case.patient.age_years)
+        return [case.note, dict(case.vitals), *who, [image.sha256 for image in case.images]]
+
+    def reading(self) -> dict[str, Any] | None:
+        """All of configuration and state that decides, with the encoder's weights, which tokens a content gives.
+
+        As JSON. None, as here: it is not told, so a frozen encoder's tokens are not kept beyond one training.
+        """
+        return None
+
+    @classmethod
+    def content(cls, case: Case) -> str:
+        """SHA-256 of ``shown``, under which features are kept."""
+        document = json.dumps(cls.shown(case), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(f"{cls.name}\n{document}".encode()).hexdigest()
+
+    def features_of(self, encoder: Encoder) -> str | None:
+        """SHA-256 of what turns a content into tokens: how it is read, and the encoder's weights; None = not told."""
+        reading = self.reading()
+        if reading is None:
+            return None
+        kind = f"{type(self).__module__}.{type(self).__name__}"
+        whole = hashlib.sha256(json.dumps([FEATURES, kind, reading], sort_keys=True).encode())
+        for name, value in sorted(encoder.state_dict().items()):
+            array = value.detach().cpu().numpy()
+            whole.update(f"{name} {array.dtype} {array.shape}".encode())
+            whole.update(np.ascontiguousarray(array).tobytes())
+        return whole.hexdigest()
 
     @abstractmethod
     def collate(self, samples: Sequence[Sample | None]) -> Batch:

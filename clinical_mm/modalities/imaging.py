@@ -200,6 +200,7 @@ class Imaging(Modality):
     """Images of a case; several instances of one series count as one volume."""
 
     name = "imaging"
+    aside = ("origin", "kind")
 
     def __init__(self, config: Mapping[str, Any], catalogue: Catalogue) -> None:
         try:
@@ -235,6 +236,20 @@ class Imaging(Modality):
     def load_assets(self, folder: Path) -> None:
         """A bundle brings its own weights: none are fetched."""
         self._restored = True
+
+    def has(self, case: Case) -> bool:
+        """Whether there is a file."""
+        return bool(case.images)
+
+    @classmethod
+    def shown(cls, case: Case) -> list[str]:
+        """The files in their order."""
+        return [image.sha256 for image in case.images]
+
+    def reading(self) -> dict[str, Any]:
+        """The options that are not for training alone, and with which mean and spread pixels are normalised."""
+        options = self.options.model_dump(mode="json", exclude={"augmentation", "erasing", "weights", "intensities"})
+        return {**options, "mean": self._intensities.mean, "std": self._intensities.std}
 
     def read(self, case: Case) -> Sample | None:
         """``pixels``: float16[I, (D,) H, W] in 0..1; ``origin``: int64[I, P, 4] = file, frame, rows, columns.

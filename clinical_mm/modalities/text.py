@@ -5,7 +5,9 @@ Shapes: B cases, W windows, S word pieces of a window, E embedding width, D toke
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,6 +74,20 @@ class Text(Modality):
         if not tokenizer.is_fast:
             raise InvalidConfig(f"text: {self.options.model!r} has no fast tokenizer, so words could not be pointed at")
         return tokenizer
+
+    def has(self, case: Case) -> bool:
+        """Whether there is a note."""
+        return case.note is not None
+
+    @classmethod
+    def shown(cls, case: Case) -> str | None:
+        """The note."""
+        return case.note
+
+    def reading(self) -> dict[str, Any]:
+        """The options, and the number of each word piece."""
+        vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+        return {**self.options.model_dump(), "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()}
 
     def read(self, case: Case) -> Sample | None:
         """``input_ids[W, S]``, ``attention_mask[W, S]``, ``special[W, S]``, ``offsets[W, S, 2]`` in characters."""

@@ -96,6 +96,15 @@ class Vitals(Modality):
         """What is usual as the bundle holds it."""
         self._usual = {name: Usual(**state[name]) for name in self.names}
 
+    @classmethod
+    def shown(cls, case: Case) -> list[Any]:
+        """Every vital, age and sex, whichever of them are looked at."""
+        return [dict(case.vitals), case.patient.age_years, case.patient.sex]
+
+    def reading(self) -> dict[str, Any]:
+        """The options, the names in their order, and what is usual."""
+        return {**self.options.model_dump(), "names": list(self.names), "usual": self.state()}
+
     def read(self, case: Case) -> Sample | None:
         """``values[V]`` as robust z and ``present[V]``; None without any vital (age and sex alone are no evidence)."""
         row = np.array(self._row(case), dtype=np.float64)

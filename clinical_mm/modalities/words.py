@@ -83,6 +83,15 @@ class Words(Modality):
         """Terms and frequencies as the bundle holds them."""
         self._learned(state["terms"], state["idf"])
 
+    def has(self, case: Case) -> bool:
+        """Whether there is a note."""
+        return case.note is not None
+
+    @classmethod
+    def shown(cls, case: Case) -> str | None:
+        """The note."""
+        return case.note
+
     def read(self, case: Case) -> Sample | None:
         """``tfidf[V]`` of length 1, or all zeros where the note has no word that the training part taught."""
         if case.note is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
+from clinical_mm.features import MB, FeatureCache
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
 from clinical_mm.training.trials import TRIALS_URL, Storage
@@ -23,18 +24,7 @@ from clinical_mm.training.trials import TRIALS_URL, Storage
 
 def main() -> int:
     """Parse, train, answer with an exit status."""
-    parser = argparse.ArgumentParser(prog="python -m clinical_mm.training", description=__doc__)
-    parser.add_argument("--config", required=True, help="a name under configs/models, or a YAML or JSON file")
-    parser.add_argument("--snapshot", required=True, type=Path, help="a plain folder: cases.jsonl and files")
-    parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
-    parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="start from the weights of that model")
-    parser.add_argument(
-        "--study", metavar="NAME", help=f"keep a search's trials so named in the database ${TRIALS_URL}"
-    )
-    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
-    chosen = parser.parse_args()
+    chosen = _parser().parse_args()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("clinical_mm").setLevel(logging.INFO)
     if chosen.with_parent is not None:
@@ -53,11 +43,29 @@ def main() -> int:
             catalogue = Catalogue.load(chosen.catalogue)
             known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
             trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
-            train(config, chosen.snapshot, chosen.out, **known, trials=trials, progress=tell)
+            features = None if chosen.features is None else FeatureCache(chosen.features, chosen.features_mb * MB)
+            train(config, chosen.snapshot, chosen.out, **known, trials=trials, features=features, progress=tell)
     except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
         print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m clinical_mm.training", description=__doc__)
+    parser.add_argument("--config", required=True, help="a name under configs/models, or a YAML or JSON file")
+    parser.add_argument("--snapshot", required=True, type=Path, help="a plain folder: cases.jsonl and files")
+    parser.add_argument("--out", required=True, type=Path, help="checkpoints, logs and the bundle; again = go on")
+    parser.add_argument("--catalogue", type=Path, help="a YAML catalogue in place of the one that comes along")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="start from the weights of that model")
+    parser.add_argument(
+        "--study", metavar="NAME", help=f"keep a search's trials so named in the database ${TRIALS_URL}"
+    )
+    parser.add_argument("--features", type=Path, metavar="FILE", help="keep tokens of frozen encoders there")
+    parser.add_argument("--features-mb", type=int, default=4096, help="at most so much of them")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
+    return parser
 
 
 def _config(name_or_path: str) -> ModelConfig:

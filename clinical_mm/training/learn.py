@@ -67,7 +67,9 @@ def learn(
     network, account = _network(request, prepared)
     device = choose_device(request.device)
     network.to(device)
-    data.cache_frozen(network, device, lambda done, total: reporter.step("features", done, total))
+    data.cache_frozen(
+        network, device, lambda done, total: reporter.step("features", done, total), request.features, out
+    )
     aligning = align(network, prepared, config, device, out / ALIGNMENT, reporter, cancelled)
     account |= {"parameters": network.parameter_counts(), "circumstances": circumstances(device)}
     fits, positions = [], []

@@ -6,7 +6,9 @@ import json
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from clinical_mm.bundle import Bundle
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.cautions import Checks, Seen
@@ -28,7 +30,6 @@ class Prepared:
         cases: the labelled ones; ``data`` holds their samples first, then those of cases without a label.
         parts: positions in ``cases``.
         diagnoses: those that the training part can teach, in output order.
-        checks: of a prediction's evidence, with what they learned from the training part's cases.
     """
 
     cases: Sequence[Case]
@@ -36,7 +37,12 @@ class Prepared:
     diagnoses: tuple[str, ...]
     modalities: Mapping[str, Modality]
     data: TrainingData
-    checks: Checks
+
+    def checks(self, catalogue: Catalogue) -> Checks:
+        """Of a prediction's evidence, with what they learn from the training part's cases once all are read."""
+        checks = Checks(tuple(self.modalities), catalogue)
+        checks.fit([Seen(self.cases[i], self.data.samples[i]) for i in self.parts.train])
+        return checks
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -70,9 +76,13 @@ class Preparations:
     KEPT = 2
 
     def __init__(
-        self, everything: Sequence[Case], catalogue: Catalogue, told: Mapping[str, Collection[str]] | None = None
+        self,
+        everything: Sequence[Case],
+        catalogue: Catalogue,
+        told: Mapping[str, Collection[str]] | None = None,
+        start: Bundle | None = None,
     ) -> None:
-        self.everything, self.catalogue, self._told = everything, catalogue, told
+        self.everything, self.catalogue, self._told, self._start = everything, catalogue, told, start
         self._made: OrderedDict[str, Prepared] = OrderedDict()
 
     def of(self, config: ModelConfig, reporter: Reporter) -> Prepared:
@@ -81,7 +91,7 @@ class Preparations:
         if read not in self._made:
             while len(self._made) >= self.KEPT:
                 self._made.popitem(last=False)
-            self._made[read] = prepare(self.everything, config, self.catalogue, reporter, self._told)
+            self._made[read] = prepare(self.everything, config, self.catalogue, reporter, self._told, self._start)
         self._made.move_to_end(read)
         return self._made[read]
 
@@ -97,8 +107,11 @@ def prepare(
     catalogue: Catalogue,
     reporter: Reporter,
     told: Mapping[str, Collection[str]] | None = None,
+    start: Bundle | None = None,
 ) -> Prepared:
-    """Choose, split and read the cases of a training; ``told``: names of cases whose part is settled.
+    """Choose, split and read the cases of a training, but not yet what frozen encoders read.
+
+    ``told``: names of cases whose part is settled. ``start``: the model whose weights the training starts from.
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
@@ -113,13 +126,24 @@ def prepare(
     reporter.step("reading", 0, 1)
     # Of a committee every case teaches some member; what is learned here looks at no label.
     teachers = [cases[i] for i in (parts.train if chosen.members == 1 else (*parts.train, *parts.validation))]
-    for modality in modalities.values():
-        modality.fit(teachers)
+    settled = _settled(config, start)
+    for name, modality in modalities.items():
+        if name in settled:
+            modality.load_state(settled[name])
+        else:
+            modality.fit(teachers)
     unlabelled = without_label(everything, cases, parts, chosen) if config.alignment.epochs else []
     read = [*cases, *unlabelled]
-    samples = read_samples(modalities, read, lambda done, total: reporter.step("reading", done, total))
+    frozen = [name for name in modalities if config.learning(name).frozen]
+    samples = read_samples(modalities, read, lambda done, total: reporter.step("reading", done, total), frozen)
     parts, diagnoses = teachable(readable(parts, samples), cases, wanted, config.task.kind)
-    data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in read], diagnoses))
-    checks = Checks(tuple(modalities), catalogue)  # now, while all samples are there: frozen encoders' are let go
-    checks.fit([Seen(cases[i], samples[i]) for i in parts.train])
-    return Prepared(cases, parts, diagnoses, modalities, data, checks)
+    data = TrainingData(modalities, samples, targets_of([c.diagnoses or () for c in read], diagnoses), cases=read)
+    return Prepared(cases, parts, diagnoses, modalities, data)
+
+
+def _settled(config: ModelConfig, start: Bundle | None) -> dict[str, dict[str, Any]]:
+    """State of the modalities whose frozen encoders come from ``start``: they read on as they learned to read."""
+    if start is None:
+        return {}
+    same = [n for n in config.modalities if n in start.modalities and config.options(n) == start.config.options(n)]
+    return {name: start.modalities[name].state() for name in same if config.learning(name).frozen}

@@ -13,6 +13,7 @@ from typing import Any
 from clinical_mm.bundle import Bundle
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
+from clinical_mm.features import FeatureCache
 from clinical_mm.training.trials import Storage
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
@@ -30,6 +31,7 @@ class Request:
     start: Bundle | None
     parts: Mapping[str, Sequence[str]]
     trials: Storage
+    features: FeatureCache | None = None
 
 
 def forget_another(request: Request, snapshot_sha256: str) -> None:

@@ -16,6 +16,7 @@ from clinical_mm.errors import Cancelled
 from clinical_mm.evaluation.calibration import Calibration, fit_calibration
 from clinical_mm.evaluation.report import Report
 from clinical_mm.explaining.offer import judged
+from clinical_mm.features import FeatureCache
 from clinical_mm.importing.folder import folder_sha256, whole_folder
 from clinical_mm.manifest import Manifest
 from clinical_mm.places import Places
@@ -57,6 +58,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     start: Path | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,
     trials: Storage | None = None,
+    features: FeatureCache | None = None,
     progress: Listener | None = None,
     cancelled: Cancelling = lambda: False,
 ) -> TrainedModel:
@@ -76,6 +78,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
         parts: ids of cases whose part is settled (``train``, ``validation``, ``test``); the others' follows from their
             patients' ids.
         trials: where a search keeps its trials; a SQLite file in ``out`` when nothing is said.
+        features: where tokens of frozen encoders are kept from one training to the next.
         progress: told how far it is.
         cancelled: asked between batches.
 
@@ -86,7 +89,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     """
     old = None if start is None else load_bundle(start)
     kept = trials or Storage.file(out / SEARCH / TRIALS)
-    request = Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {}, kept)
+    request = Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {}, kept, features)
     reporter = Reporter(progress, config.training.epochs, config.search.trials)
     try:
         with reproducible():
@@ -97,7 +100,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
 
 def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> TrainedModel:
     everything, snapshot_sha256 = whole_folder(request.snapshot, request.catalogue), folder_sha256(request.snapshot)
-    preparations = Preparations(everything, request.catalogue, request.parts)
+    preparations = Preparations(everything, request.catalogue, request.parts, request.start)
     searched: dict[str, Any] = {}
     if request.config.search.trials:
         found = _search(request, preparations, snapshot_sha256, reporter, cancelled)
@@ -114,14 +117,15 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     calibration = _calibrated(learned, prepared, config)
     reporter.step("evaluating", 0, 1)
     metrics, report = _evaluated(learned, prepared, calibration)
+    checks = prepared.checks(catalogue)
     if config.training.members == 1:  # a committee has no case that none of its members has learned from
-        prepared.checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
+        checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
     used = [prepared.cases[i] for i in prepared.used]
     card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
     split, manifest = _manifest(everything, prepared)
     card["data"]["manifest_sha256"] = manifest.sha256
     bundle = Bundle(
-        out / "bundle", config, catalogue, diagnoses, prepared.modalities, network, calibration, card, prepared.checks
+        out / "bundle", config, catalogue, diagnoses, prepared.modalities, network, calibration, card, checks
     )
     card["explanations"] = _explained(bundle, prepared, fit.device, reporter, cancelled)
     reporter.step("saving", 0, 1)
