@@ -32,6 +32,8 @@ class ImageFile:
 
     name: str
     source: Path | bytes = field(repr=False)
+    known_sha256: str | None = field(default=None, repr=False)
+    """Where the bytes are stored under it; else it is computed when needed."""
 
     def read(self) -> bytes:
         """The file's bytes."""
@@ -40,7 +42,7 @@ class ImageFile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the bytes, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.read()).hexdigest()
+        return self.known_sha256 or hashlib.sha256(self.read()).hexdigest()
 
 
 @dataclass(frozen=True)

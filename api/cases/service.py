@@ -133,9 +133,8 @@ class Cases:
                 self._weigh(session, row)
             self.touch(row)
             self._audit.record(session, caller, "case.change", "case", row.id, fields=sorted(named))
-            changed = case_out(row)
-        self._ground.forget([before], [case])
-        return changed
+            self._ground.forget([before], [case])
+            return case_out(row)
 
     def erase(self, caller: Caller, case_id: str, seen: Collection[str] | None = None) -> None:
         """Erase a case: row, predictions, explanations, reviews, and the blobs that no other case uses."""
@@ -151,7 +150,7 @@ class Cases:
                 session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
                 session.delete(row)
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
-            self._ground.forget([case])
+                self._ground.forget([case])  # before the commit: a crash after it must leave nothing behind
             for digest in blobs:
                 self._ground.blobs.delete(digest)
 

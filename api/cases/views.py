@@ -51,7 +51,7 @@ def core_case(row: CaseRow, blobs: Blobs) -> Case:
         patient=Patient(row.patient_id, _sex(row.sex), row.age_years),
         note=row.note,
         vitals=row.vitals,
-        images=tuple(ImageFile(f.name, blobs.path(f.sha256) or blobs.get(f.sha256)) for f in row.files),
+        images=tuple(ImageFile(f.name, blobs.path(f.sha256) or blobs.get(f.sha256), f.sha256) for f in row.files),
         diagnoses=None if row.diagnoses is None else tuple(row.diagnoses),
         acquired_at=row.acquired_at,
     )

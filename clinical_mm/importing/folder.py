@@ -69,15 +69,17 @@ def whole_folder(folder: Path, catalogue: Catalogue) -> list[Case]:
     return cases
 
 
-def folder_sha256(folder: Path) -> str:
-    """SHA-256 over ``cases.jsonl`` and the content of every file that it names, in its order."""
-    whole = hashlib.sha256()
+def folder_sha256(folder: Path, cases: Iterable[Case]) -> str:
+    """SHA-256 over ``cases.jsonl`` and the content of every file that it names, in its order.
+
+    ``cases``: what ``whole_folder`` gave of it, whose files are hashed once whoever asks.
+    """
+    whole, read = hashlib.sha256(), iter(cases)
     with (folder / CASES).open("rb") as lines:
         for line in lines:
             whole.update(line)
-            for name in json.loads(line).get("files", []) if line.strip() else []:
-                with (folder / name).open("rb") as file:
-                    whole.update(hashlib.file_digest(file, "sha256").digest())
+            for image in next(read).images if line.strip() else ():
+                whole.update(bytes.fromhex(image.sha256))
     return whole.hexdigest()
 
 

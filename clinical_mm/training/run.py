@@ -11,6 +11,7 @@ from clinical_mm.bundle import Bundle, load_bundle, save_bundle
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.cautions import Checks
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled
 from clinical_mm.evaluation.calibration import Calibration, fit_calibration
@@ -22,7 +23,7 @@ from clinical_mm.manifest import Manifest
 from clinical_mm.places import Places
 from clinical_mm.predictor import Predictor
 from clinical_mm.training.align import retrieval_check
-from clinical_mm.training.fit import Heard
+from clinical_mm.training.fit import Fit, Heard
 from clinical_mm.training.judge import evaluate_parts
 from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared, name_of
@@ -99,7 +100,8 @@ def train(  # noqa: PLR0913 - the parts of one training, named
 
 
 def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> TrainedModel:
-    everything, snapshot_sha256 = whole_folder(request.snapshot, request.catalogue), folder_sha256(request.snapshot)
+    everything = whole_folder(request.snapshot, request.catalogue)
+    snapshot_sha256 = folder_sha256(request.snapshot, everything)
     preparations = Preparations(everything, request.catalogue, request.parts, request.start)
     searched: dict[str, Any] = {}
     if request.config.search.trials:
@@ -117,9 +119,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     calibration = _calibrated(learned, prepared, config)
     reporter.step("evaluating", 0, 1)
     metrics, report = _evaluated(learned, prepared, calibration)
-    checks = prepared.checks(catalogue)
-    if config.training.members == 1:  # a committee has no case that none of its members has learned from
-        checks.fit_states(fit.states(parts.train), fit.states(parts.validation))
+    checks = _checks(fit, prepared, request)
     used = [prepared.cases[i] for i in prepared.used]
     card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
     split, manifest = _manifest(everything, prepared)
@@ -143,6 +143,14 @@ def _evaluated(learned: Learned, prepared: Prepared, calibration: Calibration) -
         found = retrieval_check(learned.fit.network, prepared, learned.fit.device)
         metrics["alignment"] = learned.aligning | {"retrieval": found}
     return metrics, report
+
+
+def _checks(fit: Fit, prepared: Prepared, request: Request) -> Checks:
+    """What a prediction's evidence is held against."""
+    checks = prepared.checks(request.catalogue)
+    if request.config.training.members == 1:  # a committee has no case that none of its members has learned from
+        checks.fit_states(fit.states(prepared.parts.train), fit.states(prepared.parts.validation))
+    return checks
 
 
 def _manifest(everything: Sequence[Case], prepared: Prepared) -> tuple[Mapping[str, Sequence[str]], Manifest]:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+import numpy as np
+import pytest
 
+from clinical_mm.answers import Prediction
+from clinical_mm.case import Case
+from clinical_mm.features import Features
+from clinical_mm.modalities import contents_of
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
@@ -58,3 +65,36 @@ def test_a_file_is_never_lost_when_one_case_goes_while_another_comes(client: htt
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(come_and_go, range(6)))
+
+
+def test_what_encoders_made_of_a_case_goes_with_it_and_with_what_was_changed(
+    client: httpx.Client, services: Any, model: str, case: str
+) -> None:
+    cache = services.ground.features
+    client.post(f"/cases/{case}/predictions").raise_for_status()
+    first = cache.bytes_kept()
+    assert first > 0
+    client.patch(f"/cases/{case}", json={"note": "Another note."}).raise_for_status()
+    assert cache.bytes_kept() == 0, "the model's one frozen encoder reads the note"
+    client.post(f"/cases/{case}/predictions").raise_for_status()
+    assert cache.bytes_kept() > 0
+    client.delete(f"/cases/{case}").raise_for_status()
+    assert cache.bytes_kept() == 0
+
+
+def test_a_case_that_is_erased_while_a_model_reads_it_leaves_nothing(
+    client: httpx.Client, services: Any, model: str, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = services.predictions._queue(model)
+    predict = queue.predict
+
+    def and_then_erase(asked: Case) -> Prediction:
+        answer, contents = predict(asked), contents_of(asked)
+        client.delete(f"/cases/{case}").raise_for_status()
+        late = Features(np.ones((2, 4), np.float16), np.ones(2, bool))  # as if the model had been slower
+        services.ground.features.put("encoder", dict.fromkeys(contents, late))
+        return answer
+
+    monkeypatch.setattr(queue, "predict", and_then_erase)
+    assert client.post(f"/cases/{case}/predictions").status_code == 404
+    assert services.ground.features.bytes_kept() == 0

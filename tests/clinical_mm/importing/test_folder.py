@@ -13,7 +13,7 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidCase, InvalidConfig
 from clinical_mm.importing import Refused, import_cases
 from clinical_mm.importing.case_json import case_from_json, case_to_json
-from clinical_mm.importing.folder import folder_sha256, read_folder, write_folder
+from clinical_mm.importing.folder import folder_sha256, read_folder, whole_folder, write_folder
 from clinical_mm.phantom import draw
 
 GOOD: dict[str, Any] = {
@@ -42,9 +42,11 @@ def test_files_on_the_same_disk_are_linked_not_copied(tmp_path: Path) -> None:
 
 
 def test_the_same_cases_have_the_same_hash_and_others_another(tmp_path: Path) -> None:
+    hashes = {}
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
         write_folder((d.case for d in draw(3, seed)), tmp_path / name)
-    assert folder_sha256(tmp_path / "one") == folder_sha256(tmp_path / "same") != folder_sha256(tmp_path / "other")
+        hashes[name] = folder_sha256(tmp_path / name, whole_folder(tmp_path / name, Catalogue.load()))
+    assert hashes["one"] == hashes["same"] != hashes["other"]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ def only_searched(
     preparations = Preparations(whole_folder(request.snapshot, request.catalogue), request.catalogue)
     reporter = Reporter(tell, 1, config.search.trials)
     with reproducible():
-        return _search(request, preparations, folder_sha256(snapshot), reporter, cancelled).account
+        return _search(
+            request, preparations, folder_sha256(snapshot, preparations.everything), reporter, cancelled
+        ).account
 
 
 def weights_of(made: TrainedModel) -> bytes:
@@ -177,7 +179,8 @@ def test_what_the_test_part_holds_changes_nothing(found: TrainedModel, snapshot:
         for case in cases
     ]
     write_folder(changed, tmp_path / "snapshot")
-    assert folder_sha256(tmp_path / "snapshot") != found.card["data"]["snapshot_sha256"]
+    other = whole_folder(tmp_path / "snapshot", Catalogue.load())
+    assert folder_sha256(tmp_path / "snapshot", other) != found.card["data"]["snapshot_sha256"]
     other = only_searched(with_notes(4), tmp_path / "snapshot", tmp_path / "out")
     assert without_times(other) == without_times(found.card["search"])[:4]
 
