@@ -22,6 +22,7 @@ BENCHMARKS = (
     "decoding",
     "real_dicoms",
     "training_epoch",
+    "retraining",
     "serving",
     "explaining",
     "explaining_served",

@@ -52,15 +52,18 @@ class Clock:
     _last: float = field(default_factory=time.perf_counter)
 
     def __call__(self, progress: Progress) -> None:
+        """Be told of a step."""
         now = time.perf_counter()
         self.seconds[progress.stage] = self.seconds.get(progress.stage, 0.0) + now - self._last
         self._last = now
 
     @property
     def total(self) -> float:
+        """Of all stages."""
         return sum(self.seconds.values())
 
     def of(self, *stages: str) -> float:
+        """Of some stages."""
         return sum(self.seconds.get(stage, 0.0) for stage in stages)
 
 
@@ -154,9 +157,9 @@ def _curve(folder: Path) -> str:
         print(lines[-1], flush=True)
     return "\n".join(
         [
-            f"The small configuration with frozen encoders, {CURVE_EPOCHS} epoch, 1 % of the cases new. Up to {DRAWN:,}",
-            f"cases are drawn and features computed. Above, they are **simulated**: those of {LIKE:,} drawn cases again",
-            "and again, each note with a number, and the old notes' features noise of the same shape.",
+            f"The small configuration with frozen encoders, {CURVE_EPOCHS} epoch, 1 % of the cases new. Up to",
+            f"{DRAWN:,} cases are drawn and features computed. Above, they are **simulated**: those of {LIKE:,} drawn",
+            "cases again and again, each note with a number, and the old notes' features noise of the same shape.",
             "",
             "| cases | reading s | features s | epoch s | judging and saving s | whole s | ms a case | cache MB |",
             "|---|---|---|---|---|---|---|---|",
