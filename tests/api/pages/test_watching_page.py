@@ -29,8 +29,11 @@ def test_what_moved_stands_first_and_is_drawn(
         model=model,
         days=30,
         inputs=[feature("spo2", "drifted", 0.81), feature("heart_rate", "stable", 0.02)],
+        images=[],
+        strangeness=[],
         outputs=[feature("pneumonia", "watch", 0.12)],
         agreement=[WeekOut(week="2026-11-02", reviews=20, confirmed=17, low=0.64, high=0.95)],
+        ruling=None,
         notes=[],
     )
     monkeypatch.setattr(ward.services.watching, "report", lambda *_: report)
