@@ -43,13 +43,13 @@ def new_labels(session: Session, project_id: str, known: Learned) -> int:
 
 
 def days_since_training(session: Session, project_id: str) -> float | None:
-    """Since the newest run was asked for or the newest model was made, cancelled runs left out; None: never."""
-    runs = select(func.max(TrainingRunRow.created_at)).where(
-        TrainingRunRow.project_id == project_id, TrainingRunRow.state != "cancelled"
-    )
-    models = select(func.max(ModelRow.created_at)).where(ModelRow.project_id == project_id)
-    moments: list[datetime] = [moment for query in (runs, models) if (moment := session.scalar(query)) is not None]
-    return (now() - max(moments)) / timedelta(days=1) if moments else None
+    """Since the newest run was asked for, cancelled or not, or the newest model was made; None: never."""
+    moments = [
+        session.scalar(select(func.max(row.created_at)).where(row.project_id == project_id))
+        for row in (TrainingRunRow, ModelRow)
+    ]
+    known: list[datetime] = [moment for moment in moments if moment is not None]
+    return (now() - max(known)) / timedelta(days=1) if known else None
 
 
 def run_under_way(session: Session, project_id: str) -> str | None:
