@@ -44,17 +44,17 @@ class WatchingGauges(Collector):
         except SQLAlchemyError as error:
             log.warning("the database does not answer: %s", type(error).__name__)
             return
-        psi = GaugeMetricFamily(
-            "clinical_mm_drift_psi", "Population stability index", labels=["project", "feature", "kind"]
-        )
+        told = {"clinical_mm_drift_psi": "Population stability index", "clinical_mm_drifted": "1 where it has drifted"}
+        psi, drifted = (GaugeMetricFamily(n, t, labels=["project", "feature", "kind"]) for n, t in told.items())
         gauges = {name: GaugeMetricFamily(name, told, labels=["project"]) for name, told in OF_PROJECT.items()}
         for project, look in looks.items():
             for one in look.features:
                 if one.verdict != "too few cases":
                     psi.add_metric([project, one.feature, one.kind], one.psi)
+                    drifted.add_metric([project, one.feature, one.kind], float(one.verdict == "drifted"))
             for name, value in _values(look).items():
                 gauges[name].add_metric([project], value)
-        yield psi
+        yield from (psi, drifted)
         yield from gauges.values()
 
     def _looks(self) -> dict[str, Look]:

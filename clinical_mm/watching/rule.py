@@ -122,7 +122,7 @@ class Rule(_Part):
     def _reasons(self, figures: Figures) -> Iterator[str]:
         share = self.asks.drifted_share
         if share is not None and figures.drifted and figures.drifted >= share * figures.judged:
-            yield f"{figures.drifted} of {figures.judged} features have drifted; {share:.0%} of them are enough"
+            yield f"{figures.drifted} of {figures.judged} features have drifted; {share:.0%} are enough"
         wanted, told = self.asks.agreement, figures.agreement
         if told.reviews >= wanted.minimum_reviews and told.high < wanted.below:
             confirmed = (

@@ -44,6 +44,8 @@ def test_drift_and_agreement_are_gauges_as_of_the_last_look(
     monkeypatch.setattr(services.watching, "report", None)
     told = gauges(server_url)
     assert told['clinical_mm_drift_psi{feature="spo2",kind="input",project="default"}'] > 0.25
+    drifted = {name for name, value in told.items() if name.startswith("clinical_mm_drifted{") and value}
+    assert drifted == {'clinical_mm_drifted{feature="spo2",kind="input",project="default"}'}
     assert told['clinical_mm_drifted_features{project="default"}'] == 1
     assert told['clinical_mm_watched_features{project="default"}'] > 5
     assert told['clinical_mm_review_agreement{project="default"}'] == 1

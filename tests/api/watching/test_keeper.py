@@ -74,7 +74,7 @@ def test_a_drift_is_told_and_nothing_is_trained_unless_the_rule_says_so(
     told = ruling(client_as("viewer"))
     assert (told["model"], told["action"], told["asks"], told["lacking"]) == (model, "tell", True, [])
     assert told["drifted"] == 1
-    assert told["reasons"] == [f"1 of {told['judged']} features have drifted; 2% of them are enough"]
+    assert told["reasons"] == [f"1 of {told['judged']} features have drifted; 2% are enough"]
     assert (told["run"], runs(client)) == (None, [])
 
 
