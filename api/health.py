@@ -11,12 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.access.guard import public
 from api.services import Services
+from api.watching.gauges import WatchingGauges
 from clinical_mm.errors import ClinicalMMError
 
 
 def install(app: Flask, services: Services) -> None:
     """Add the routes and measure every request; labels are routes, never paths: an id in one would leak and grow."""
     registry = CollectorRegistry()
+    registry.register(WatchingGauges(services.ground.database))
     latency = Histogram(
         "clinical_mm_request_seconds", "Time to answer", ["method", "route", "status"], registry=registry
     )

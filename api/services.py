@@ -19,6 +19,8 @@ from api.promotion.service import Promotions
 from api.reviews.service import Reviews
 from api.settings import Settings
 from api.training.service import Training
+from api.watching.keeper import Keeper
+from api.watching.looking import Looking
 from api.watching.service import Watching
 
 
@@ -40,6 +42,7 @@ class Services:
     promotions: Promotions
     training: Training
     watching: Watching
+    keeper: Keeper
 
     def close(self) -> None:
         """Stop threads and give back connections."""
@@ -56,6 +59,8 @@ def build(settings: Settings) -> Services:
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
     promotions = Promotions(ground, audit, cases, models)
+    training = Training(ground, audit, cases, models, promotions)
+    watching = Watching(ground, models)
     return Services(
         ground=ground,
         access=access,
@@ -69,6 +74,7 @@ def build(settings: Settings) -> Services:
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,
-        training=Training(ground, audit, cases, models, promotions),
-        watching=Watching(ground, models),
+        training=training,
+        watching=watching,
+        keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),
     )

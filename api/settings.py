@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     promotion_policy: Path | None = Field(
         None, description="a YAML policy in place of configs/promotion.yaml: when a new model may serve"
     )
+    watching_rule: Path | None = Field(
+        None, description="a YAML rule in place of configs/watching.yaml: when a model asks to be trained again"
+    )
     worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     feature_cache_mb: int = Field(

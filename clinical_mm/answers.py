@@ -23,11 +23,16 @@ class DiagnosisProbability:
 
 @dataclass(frozen=True)
 class ModalityShare:
-    """A modality, whether the case has it, and its attention weight (0 where absent; all sum to 1)."""
+    """A modality, whether the case has it, and its attention weight (0 where absent; all sum to 1).
+
+    ``strangeness``: how far it lies from the training cases' (``cautions/region.py``): 0 = as far as half of the cases
+    held back in training, 1 = a robust standard deviation further; None where that is not known.
+    """
 
     name: str
     present: bool
     weight: float
+    strangeness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,13 @@ class Prediction:
             ],
             "prediction_set": {"coverage": self.coverage, "codes": list(self.prediction_set)},
             "modalities": [
-                {"name": m.name, "present": m.present, "weight": round(m.weight, DIGITS)} for m in self.modalities
+                {
+                    "name": m.name,
+                    "present": m.present,
+                    "weight": round(m.weight, DIGITS),
+                    "strangeness": None if m.strangeness is None else round(m.strangeness, DIGITS),
+                }
+                for m in self.modalities
             ],
             "warnings": [{"code": w.code, "detail": w.detail} for w in self.warnings],
             "abstained": self.abstained,

@@ -215,6 +215,7 @@ class Predictor:
         chosen = self.calibration.prediction_set(p_K)
         everything = self.calibration.kind == "exclusive" and len(chosen) == len(self.diagnoses) > 1
         order = np.argsort(-p_K, kind="stable")
+        far = self.bundle.checks.strangeness(seen)
         return Prediction(
             diagnoses=tuple(
                 DiagnosisProbability(code, self.bundle.catalogue.diagnosis(code).display, float(p_K[k]))
@@ -223,7 +224,7 @@ class Predictor:
             coverage=self.calibration.coverage,
             prediction_set=tuple(self.diagnoses[k] for k in chosen),
             modalities=tuple(
-                ModalityShare(name, seen.sample[name] is not None, float(w))
+                ModalityShare(name, seen.sample[name] is not None, float(w), far.get(name))
                 for name, w in zip(self.modalities, weights_M, strict=True)
             ),
             warnings=tuple(self.bundle.checks.cautions(seen)),

@@ -12,6 +12,9 @@ from api.problems import Invalid, PointedError, Unsupported
 from clinical_mm.case import ImageFile
 from clinical_mm.errors import UnreadableFile, UnsupportedFile
 
+PIXELS = "pixels"
+"""The attribute of a file that holds its pixels' statistics (clinical_mm/pictures/statistics.py)."""
+
 
 @dataclass(frozen=True)
 class CheckedFile:
@@ -55,7 +58,7 @@ def as_image(file: CheckedFile) -> ImageFile:
 
 
 def _check(position: int, upload: Upload) -> CheckedFile:
-    from clinical_mm.pictures import read_picture
+    from clinical_mm.pictures import pixel_statistics, read_picture
 
     where, pointer = f"file {position} ({_printable(upload.name)})", f"/files/{position}"
     try:
@@ -82,6 +85,7 @@ def _check(position: int, upload: Upload) -> CheckedFile:
             "default_window": list(picture.default_window),
             "value_range": list(picture.value_range),
             "color": picture.rgb is not None,
+            PIXELS: pixel_statistics(picture),
         },
     )
 

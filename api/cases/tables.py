@@ -85,7 +85,7 @@ class CaseFileRow(Base):
     rows: Mapped[int]
     columns: Mapped[int]
     attributes: Mapped[dict[str, Any]]
-    """What pages and subgroups need of the header: modality, body_part, view_position, series_uid, window presets."""
+    """What others need of it: modality, body_part, view_position, series_uid, window presets, pixel statistics."""
 
 
 class BlobUseRow(Base):

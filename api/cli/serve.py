@@ -34,10 +34,13 @@ def worker(with_parent: int | None) -> None:
     Example:
       CLINICAL_MM_WORKER_ID=gpu-1 CLINICAL_MM_DATABASE_URL=postgresql+psycopg://user@host/db clinical-mm worker
     """
+    from api.services import build
     from api.training.worker import run_worker
 
     if with_parent is not None:
         from clinical_mm.training.parent import end_with_parent
 
         end_with_parent(with_parent)
-    run_worker(settings_from_environment())
+    settings = settings_from_environment()
+    build(settings).keeper.start()
+    run_worker(settings)

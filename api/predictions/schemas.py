@@ -31,11 +31,16 @@ class PredictionSetOut(BaseModel):
 
 
 class ModalityOut(BaseModel):
-    """A modality's attention weight; 0 where the case does not have it."""
+    """A modality's attention weight; 0 where the case does not have it.
+
+    ``strangeness``: how far it lies from the training cases: 0 = as far as half of those held back in training, 1 = a
+    robust standard deviation further; null where the model cannot tell.
+    """
 
     name: str
     present: bool
     weight: float
+    strangeness: float | None = None
 
 
 class WarningOut(BaseModel):

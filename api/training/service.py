@@ -43,10 +43,19 @@ class Training:
 
     def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
         """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden, NotFound."""
+        self.check(caller, wanted)
+        with self.ground.database.transaction() as session:
+            return self.queue(session, caller, wanted)
+
+    def check(self, caller: Caller, wanted: TrainingRunIn) -> None:
+        """Whether a run could be queued; raises as ``start`` does."""
         caller.require(Role.TRAINER)
         ModelConfig.load(wanted.config, wanted.set)
         if wanted.start_from is not None:
             self._start(caller, wanted.start_from)
+
+    def queue(self, session: Session, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
+        """Queue what was checked, within a transaction."""
         row = TrainingRunRow(
             id=new_id("run"),
             project_id=caller.project_id,
@@ -60,9 +69,8 @@ class Training:
             created_at=now(),
             created_by=caller.signature,
         )
-        with self.ground.database.transaction() as session:
-            session.add(row)
-            self.audit.record(session, caller, "training.start", "training-run", row.id, config=wanted.config)
+        session.add(row)
+        self.audit.record(session, caller, "training.start", "training-run", row.id, config=wanted.config)
         return _out(row)
 
     def list(self, caller: Caller) -> list[TrainingRunOut]:

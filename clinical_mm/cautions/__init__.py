@@ -61,6 +61,10 @@ class Checks:
         """What every check has to say of a case."""
         return [caution for check in self._checks.values() for caution in check.cautions(seen)]
 
+    def strangeness(self, seen: Seen) -> dict[str, float]:
+        """How far each modality of a case lies from the training part, where that is known."""
+        return {name: far for check in self._checks.values() for name, far in check.strangeness(seen).items()}
+
     def state(self) -> dict[str, Any]:
         """What was learned, as JSON, by name of the check."""
         return {name: state for name, check in self._checks.items() if (state := check.state())}

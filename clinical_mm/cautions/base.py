@@ -58,6 +58,10 @@ class Check(ABC):
     def load(self, state: Mapping[str, Any], vectors: Mapping[str, np.ndarray]) -> None:  # noqa: B027
         """Take back what ``state`` and ``vectors`` gave; raises KeyError or ValueError where they are none."""
 
+    def strangeness(self, seen: Seen) -> dict[str, float]:
+        """How far each modality of a case lies from the training part; only of checks that measure it."""
+        return {}
+
     @abstractmethod
     def cautions(self, seen: Seen) -> Iterator[Caution]:
         """What this check has to say of a case."""

@@ -48,14 +48,16 @@ class UnlikeTraining(Check):
 
     def cautions(self, seen: Seen) -> Iterator[Caution]:
         """One for each modality that lies further from the training part than validation cases did."""
-        for name, token in seen.states.items():
-            region = self._regions.get(name)
-            if region is None:
-                continue
-            strangeness = float(region.strangeness(token[None])[0])
+        for name, strangeness in self.strangeness(seen).items():
+            region = self._regions[name]
             if region.is_strange(strangeness):
                 word = READERS_WORD.get(name, name)
                 yield Caution(f"{word}-unlike-training", _told(word, strangeness, region.held_back))
+
+    def strangeness(self, seen: Seen) -> dict[str, float]:
+        """How far each modality of a case lies from the training part, where a region is known (``region.py``)."""
+        known = {name: self._regions[name] for name in seen.states if name in self._regions}
+        return {name: float(region.strangeness(seen.states[name][None])[0]) for name, region in known.items()}
 
 
 def _told(word: str, strangeness: float, held_back: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from clinical_mm.pictures.preview import frame_raw, heatmap_png, preview_png
 from clinical_mm.pictures.raster import read_raster
 from clinical_mm.pictures.series import Volume, group
 from clinical_mm.pictures.sniff import media_type
+from clinical_mm.pictures.statistics import pixel_statistics
 
 __all__ = [
     "MediaType",
@@ -22,6 +23,7 @@ __all__ = [
     "group",
     "heatmap_png",
     "media_type",
+    "pixel_statistics",
     "preview_png",
     "read_dicom",
     "read_picture",

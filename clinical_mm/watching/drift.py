@@ -83,7 +83,7 @@ def _of_numbers(feature: str, then: Sequence[Value], now: Sequence[Value]) -> Dr
     from scipy.stats import ks_2samp
 
     told = [np.array([v for v in side if isinstance(v, float)]) for side in (then, now)]
-    edges = np.unique(np.quantile(told[0], np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = _edges(told[0])
     table = np.array(
         [
             [*np.bincount(np.searchsorted(edges, values, "right"), minlength=len(edges) + 1), len(side) - len(values)]
@@ -100,6 +100,12 @@ def _of_numbers(feature: str, then: Sequence[Value], now: Sequence[Value]) -> Dr
     return Drift(
         feature, len(then), len(now), _psi(bins, len(then), len(now)), min(1.0, len(p) * min(p)), "stable", bins, *means
     )
+
+
+def _edges(then: np.ndarray) -> np.ndarray:
+    """Tenths; where the largest value fills a tenth or more, one edge just above it, or nothing could lie beyond."""
+    edges = np.unique(np.quantile(then, np.linspace(0, 1, BINS + 1)[1:-1]))
+    return np.append(edges, np.nextafter(edges[-1], np.inf)) if edges[-1] == then.max() else edges
 
 
 def _judged(one: Drift) -> Drift:
@@ -134,4 +140,5 @@ def _chi_square(table: np.ndarray) -> float:
 
 def _names(edges: np.ndarray) -> list[str]:
     shown = [f"{edge:.4g}" for edge in edges]
-    return [f"below {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"from {shown[-1]}"]
+    between = [a if a == b else f"{a} to {b}" for a, b in pairwise(shown)]
+    return [f"below {shown[0]}", *between, f"{'above' if shown[-1] in shown[:-1] else 'from'} {shown[-1]}"]

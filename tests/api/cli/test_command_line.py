@@ -129,3 +129,22 @@ def test_a_project_is_told_to_read_first_and_a_misspelt_one_is_refused(run) -> N
     assert answer.returncode == 1
     assert "no project 'defualt'; there is default" in answer.stderr
     assert len(json.loads(run("projects", "list", "--json").stdout)) == 1
+
+
+def test_images_of_an_older_version_are_measured_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from api.cli import context
+    from api.cli.cases import cases
+    from clinical_mm.case import Case
+    from tests.api.cases.test_measuring import forget
+    from tests.api.conftest import BareSettings, png
+
+    settings = BareSettings(workspace=tmp_path / "workspace")
+    monkeypatch.setattr(context, "settings_from_environment", lambda: settings)
+    with context.services() as built:
+        case = built.cases.submit_case(built.access.operator(), Case.from_files(images=[png()]))
+        forget(built, case.id)
+    for count in (1, 0):
+        answer = CliRunner().invoke(cases, ["measure"])
+        assert (answer.exit_code, answer.stdout) == (0, f"measured {count} images, 0 could not be read\n")

@@ -71,6 +71,16 @@ def test_a_feature_of_one_value_is_no_trouble() -> None:
     assert drifts({}, {}) == []
 
 
+def test_values_beyond_one_that_many_shared_are_told() -> None:
+    same: list[Value] = [512.0] * 50
+    larger: list[Value] = [2048.0] * 50
+    [one] = drifts({"image size": same}, {"image size": larger})
+    assert one.verdict == "drifted"
+    assert [(b.name, b.then, b.now) for b in one.bins] == [("512", 1, 0), ("above 512", 0, 1)]
+    halves: list[Value] = [256.0, 512.0] * 25
+    assert drifts({"image size": halves}, {"image size": [*halves[::2], *larger[:25]]})[0].verdict == "drifted"
+
+
 def test_what_is_measured_neither_then_nor_now_is_not_listed() -> None:
     nothing: list[Value] = [None] * 50
     assert drifts({"ferritin": nothing}, {"ferritin": list(nothing)}) == []
