@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     watching_rule: Path | None = Field(
         None, description="a YAML rule in place of configs/watching.yaml: when a model asks to be trained again"
     )
-    worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
+    worker_id: str = Field("", description="stable, unique name of this job worker; empty: machine and workspace")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     feature_cache_mb: int = Field(
         4096,

@@ -26,12 +26,12 @@ ACTIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 class JobEngine:
     """The engine of one worker process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker_id: str) -> None:
         self._engine = _engine(settings.jobs_url)
         config: DBOSConfig = {
             "name": "clinical-mm",
             "system_database_engine": self._engine,
-            "executor_id": settings.worker_id,
+            "executor_id": worker_id,
             "application_version": VERSION,
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
@@ -71,6 +71,17 @@ class JobEngine:
         """Queue a workflow under its run's id; the second time nothing happens."""
         with SetWorkflowID(run_id):
             DBOS.enqueue_workflow(QUEUE, workflow, run_id)
+
+    @staticmethod
+    def begun() -> dict[str, str]:
+        """Runs whose workflows some worker has begun and not ended, with that worker's id."""
+        found = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        return {one.workflow_id: one.executor_id or "" for one in found}
+
+    @staticmethod
+    def take_over(run_id: str) -> None:
+        """Queue a workflow again that another worker had begun: it goes on at its last finished step."""
+        DBOS.resume_workflow(run_id, queue_name=QUEUE)
 
     @staticmethod
     def has_ended(run_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
@@ -28,10 +29,20 @@ class Promotions:
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models) -> None:
         self._ground, self._audit, self._cases, self._models = ground, audit, cases, models
 
-    def judge(self, caller: Caller, model_id: str, cases: Path, run_id: str | None = None) -> DecisionOut | None:
+    def judge(
+        self,
+        caller: Caller,
+        model_id: str,
+        cases: Path,
+        run_id: str | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> DecisionOut | None:
         """Compare a model with the one that serves, on a plain folder of cases, and do what the policy says.
 
         None where nothing serves beside it. A second call for the same run gives the decision of the first.
+
+        Raises:
+            Cancelled: ``cancelled`` said so; nothing is decided.
         """
         earlier = self._of_run(run_id)
         if earlier is not None:
@@ -40,7 +51,7 @@ class Promotions:
         if champion is None or champion.id == model_id:
             return None
         folders = (self._models.bundle_folder(champion.id), self._models.bundle_folder(model_id))
-        result = compared(self._ground.settings, *folders, cases)
+        result = compared(self._ground.settings, *folders, cases, cancelled)
         row = DecisionRow(
             id=new_id("decision"),
             project_id=caller.project_id,

@@ -26,9 +26,11 @@ from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.promotion.service import Promotions
 from api.reviews.adjudication import adjudicated
-from api.training.service import RunRecord, discard_working_files, forget_erased, who_teaches
+from api.training.record import RunRecord
+from api.training.service import discard_working_files, forget_erased, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
+from clinical_mm.errors import Cancelled
 from clinical_mm.importing.folder import CASES, write_folder
 from clinical_mm.training.trials import TRIALS_URL
 
@@ -42,14 +44,23 @@ LABELS = "labels.json"
 class TrainingJob:
     """The steps of one run, over the services."""
 
-    def __init__(self, ground: Ground, cases: Cases, models: Models, promotions: Promotions, run_id: str) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        cases: Cases,
+        models: Models,
+        promotions: Promotions,
+        run_id: str,
+        token: str | None = None,
+    ) -> None:
+        """``token``: of the worker that carries it out; each step raises Superseded once another one does."""
         self._ground, self._cases, self._models, self._promotions = ground, cases, models, promotions
-        self.record = RunRecord(ground, run_id)
+        self.record = RunRecord(ground, run_id, token)
         self.folder = ground.settings.runs_folder / run_id
 
     def freeze(self) -> None:
         """The cases that teach as they are now, and the configuration with its overrides."""
-        row = self.record.read()
+        row = self.record.mine()
         config = ModelConfig.load(row.config, row.overrides)
         snapshot = self.folder / "snapshot"
         if not (snapshot / CASES).exists():
@@ -86,17 +97,32 @@ class TrainingJob:
 
     def register(self) -> None:
         """Put the bundle into the registry."""
-        row = self.record.read()
+        row = self.record.mine()
         self._models.register(self._worker(row), row.id, self.folder / "out" / "bundle", row.config)
 
     def compare(self) -> None:
-        """Compare the model with the one that serves, on the snapshot's cases; do what the policy says; end the run."""
-        row = self.record.read()
+        """Compare the model with the one that serves, on the snapshot's cases; do what the policy says; end the run.
+
+        A run that is cancelled meanwhile leaves its model, not compared.
+        """
+        row = self.record.mine()
         model = self._models.of_run(self._worker(row), row.id)
         if row.progress is not None:
             self.record.progress({**row.progress, "stage": "comparing"})
-        self._promotions.judge(self._worker(row), model.id, self.folder / "snapshot", row.id)
-        self.record.succeed(model.id)
+        try:
+            self._promotions.judge(self._worker(row), model.id, self.folder / "snapshot", row.id, self._cancelled)
+        except Cancelled:
+            self.record.cancelled()
+        else:
+            self.record.succeed(model.id)
+
+    def _cancelled(self) -> bool:
+        """Whether someone said so. While the database is away the work goes on."""
+        try:
+            return self.record.mine().cancel_requested
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer: %s", type(error).__name__)
+            return False
 
     def tidy(self) -> None:
         """Remove what the run alone needed."""
@@ -104,7 +130,7 @@ class TrainingJob:
         discard_working_files(self.folder)
 
     def _worker(self, row: TrainingRunRow) -> Caller:
-        return Caller(row.project_id, f"worker-{self._ground.settings.worker_id}", "training worker", Role.ADMIN)
+        return Caller(row.project_id, f"worker-{row.worker or ''}".rstrip("-"), "training worker", Role.ADMIN)
 
     def _command(self, out: Path) -> list[str]:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
@@ -128,15 +154,14 @@ class TrainingJob:
         return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **({} if url is None else {TRIALS_URL: url})}
 
     def _told_to_stop(self, lines: Path) -> bool:
-        """Pass on how far it is; gives whether someone cancelled. While the database is away training goes on."""
+        """Pass on how far it is; gives whether someone cancelled."""
         newest = _newest_progress(lines)
         try:
             if newest is not None:
                 self.record.progress(newest)
-            return self.record.read().cancel_requested
         except SQLAlchemyError as error:
             log.warning("the database does not answer: %s", type(error).__name__)
-            return False
+        return self._cancelled()
 
 
 def _keep_labels(cases: Path, labels: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.access.service import Caller, Role
@@ -177,51 +177,6 @@ class Training:
         if row is None or row.project_id != project_id:
             raise NotFound(f"no training run {run_id!r} in this project")
         return row
-
-
-class RunRecord:
-    """One run as its worker sees it; every change of state is a conditional UPDATE, so a late one changes nothing."""
-
-    def __init__(self, ground: Ground, run_id: str) -> None:
-        self._ground, self.run_id = ground, run_id
-
-    def read(self) -> TrainingRunRow:
-        """The row as it stands; raises NotFound."""
-        with self._ground.database.reading() as session:
-            row = session.get(TrainingRunRow, self.run_id)
-        if row is None:
-            raise NotFound(f"no training run {self.run_id!r}")
-        return row
-
-    def begin(self) -> bool:
-        """Queued -> running; also True where it runs already (a restart). False where it has ended."""
-        self._move(("queued",), state="running", started_at=now())
-        return self.read().state == "running"
-
-    def progress(self, told: dict[str, Any]) -> None:
-        """Keep how far it is."""
-        self._move(("running",), progress=told)
-
-    def succeed(self, model_id: str) -> None:
-        """Running -> succeeded."""
-        self._move(("running",), state="succeeded", model_id=model_id, finished_at=now())
-
-    def fail(self, reason: str) -> None:
-        """-> failed, with one clear line."""
-        self._move(("queued", "running"), state="failed", error=" ".join(reason.split())[:1000], finished_at=now())
-
-    def cancelled(self) -> None:
-        """-> cancelled."""
-        self._move(("queued", "running"), state="cancelled", finished_at=now())
-
-    def _move(self, before: tuple[str, ...], **values: Any) -> None:
-        change = (
-            update(TrainingRunRow)
-            .where(TrainingRunRow.id == self.run_id, TrainingRunRow.state.in_(before))
-            .values(**values)
-        )
-        with self._ground.database.transaction() as session:
-            session.execute(change)
 
 
 def who_teaches(config: ModelConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Training runs: durable jobs whose state anyone may ask for."""
+"""Training runs: durable jobs whose state anyone may ask for; and the workers that carry them out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,23 @@ class TrainingRunRow(Base):
     state: Mapped[str] = mapped_column(String(12), index=True)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    worker: Mapped[str | None] = mapped_column(String(40))
+    """Token of the worker process whose run it is; what another one still says of it changes nothing."""
     error: Mapped[str | None]
     model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(160))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class WorkerRow(Base):
+    """A worker that lives, or did (heartbeat.py)."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(120), primary_key=True)
+    token: Mapped[str] = mapped_column(String(40), unique=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    seen_at: Mapped[datetime]

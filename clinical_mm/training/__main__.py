@@ -6,7 +6,6 @@ Progress goes to ``OUT/progress.jsonl``, a JSON object a line. Exit 0; 1 with on
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import logging
 import os
@@ -17,8 +16,10 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
 from clinical_mm.features import MB, FeatureCache
+from clinical_mm.training.alone import alone_in
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
+from clinical_mm.training.reasons import reason
 from clinical_mm.training.trials import TRIALS_URL, Storage
 
 
@@ -44,9 +45,10 @@ def main() -> int:
             known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
             trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
             features = None if chosen.features is None else FeatureCache(chosen.features, chosen.features_mb * MB)
+            alone_in(chosen.out)
             train(config, chosen.snapshot, chosen.out, **known, trials=trials, features=features, progress=tell)
     except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
-        print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
+        print(reason(error), file=sys.stderr)  # noqa: T201 - this is a command
         return 1
     return 0
 
@@ -76,15 +78,6 @@ def _config(name_or_path: str) -> ModelConfig:
             raise InvalidConfig(f"{name_or_path}: not JSON: {error}") from error
         return ModelConfig.parse(data, name_or_path)
     return ModelConfig.load(name_or_path)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "the disk is full: free some space, then start the run again; it goes on at its last epoch"
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return "out of memory: lower training.batch_size or the image size"
-    said = str(error) if isinstance(error, ClinicalMMError | OSError) else f"{type(error).__name__}: {error}"
-    return " ".join(said.split())
 
 
 if __name__ == "__main__":

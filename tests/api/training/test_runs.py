@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from api.training.job import TrainingJob
-from api.training.service import RunRecord, waiting_runs
+from api.training.record import RunRecord
+from api.training.service import waiting_runs
 from tests.api.stored import Stored, state_of
 
 ClientAs = Callable[[str], httpx.Client]

@@ -13,7 +13,7 @@ from api.cli.train import searched
 from api.pages.training_page import _told
 from api.settings import Settings
 from api.training.job import TrainingJob
-from api.training.service import RunRecord
+from api.training.record import RunRecord
 from clinical_mm.phantom import draw
 from clinical_mm.training.progress import Progress
 

@@ -20,7 +20,7 @@ import pytest
 
 from api.settings import Settings
 from api.training.job import TrainingJob
-from api.training.service import RunRecord
+from api.training.record import RunRecord
 from api.training.worker import Worker
 from clinical_mm.case import Case
 from clinical_mm.phantom import draw
