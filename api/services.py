@@ -18,6 +18,7 @@ from api.predictions.service import Predictions
 from api.promotion.service import Promotions
 from api.reviews.service import Reviews
 from api.settings import Settings
+from api.shadows.service import Shadows
 from api.training.service import Training
 from api.watching.service import Watching
 
@@ -38,6 +39,7 @@ class Services:
     explanations: Explanations
     reviews: Reviews
     promotions: Promotions
+    shadows: Shadows
     training: Training
     watching: Watching
 
@@ -69,6 +71,7 @@ def build(settings: Settings) -> Services:
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,
+        shadows=Shadows(ground, audit, models),
         training=Training(ground, audit, cases, models, promotions),
         watching=Watching(ground, models),
     )

@@ -21,6 +21,8 @@ from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.promotion.service import Promotions
 from api.settings import Settings
+from api.shadows.keeper import Keeper
+from api.shadows.scoring import Scoring
 from api.training.job import TrainingJob
 from api.training.service import waiting_runs
 from clinical_mm.errors import ClinicalMMError
@@ -30,13 +32,14 @@ POLL_S = 0.5
 
 
 class Worker:
-    """The engine, and the one workflow there is."""
+    """The engine, the one workflow there is, and the process in which shadows score."""
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
         audit = Audit(self._ground.database)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
+        self._shadows = Keeper(Scoring(self._ground, self._cases, self._models))
         self._engine = JobEngine(settings)
         self._freeze = self._engine.step("freeze", lambda run_id: self._job(run_id).freeze(), retry=_is_outage)
         self._train = self._engine.step("train", lambda run_id: self._job(run_id).train())
@@ -57,11 +60,13 @@ class Worker:
                         known.add(run_id)
                     elif self._engine.has_ended(run_id):
                         self._give_up(run_id)
+                self._shadows.tick()
             except SQLAlchemyError as error:  # the database is away for a while: the rows are still there afterwards
                 log.warning("the database does not answer: %s", type(error).__name__)
 
     def close(self) -> None:
-        """Stop the engine and give back connections."""
+        """Stop the engine and the scoring process, and give back connections."""
+        self._shadows.close()
         self._engine.close()
         self._ground.close()
 
