@@ -75,12 +75,8 @@ def count_waiting(session: Session, shadow: ShadowRow) -> int:
 
 
 def answered(shadow: ShadowRow, champion: str) -> ColumnElement[bool]:
-    """Live answers of a serving model beside a shadow: those since it began."""
-    return and_(
-        PredictionRow.project_id == shadow.project_id,
-        PredictionRow.model_id == champion,
-        PredictionRow.created_at >= shadow.since,
-    )
+    """Live answers of a serving model beside a shadow: those since it began. A model belongs to one project."""
+    return and_(PredictionRow.model_id == champion, PredictionRow.created_at >= shadow.since)
 
 
 def _came_to_serve() -> ColumnElement[bool]:

@@ -49,8 +49,9 @@ class LivePairs:
 
 
 def _pairs(session: Session, shadow: ShadowRow, champion: str) -> list[Pair]:
+    case = (CaseRow.id, CaseRow.patient_id, CaseRow.diagnoses, exists().where(_said_by_reviewer()))
     query = (
-        select(PredictionRow.result, ShadowPredictionRow.result, CaseRow, exists().where(_said_by_reviewer()))
+        select(PredictionRow.result, ShadowPredictionRow.result, *case)
         .join(ShadowPredictionRow, ShadowPredictionRow.prediction_id == PredictionRow.id)
         .join(CaseRow, CaseRow.id == PredictionRow.case_id)
         .where(ShadowPredictionRow.model_id == shadow.model_id, ShadowPredictionRow.error.is_(None))
@@ -59,10 +60,9 @@ def _pairs(session: Session, shadow: ShadowRow, champion: str) -> list[Pair]:
         .limit(MOST)
     )
     newest: dict[str, Pair] = {}
-    for said, whispered, case, reviewed in session.execute(query):
-        label = case.diagnoses if reviewed else None
-        pair = Pair(case.id, case.patient_id, _probabilities(said), _probabilities(whispered or {}), label)
-        newest.setdefault(case.id, pair)
+    for said, whispered, case_id, patient, label, reviewed in session.execute(query):
+        two = (_probabilities(said), _probabilities(whispered))
+        newest.setdefault(case_id, Pair(case_id, patient, *two, label if reviewed else None))
     return list(newest.values())
 
 

@@ -35,8 +35,12 @@ def upgrade() -> None:
         sa.Column("result", sa.JSON(), nullable=True),
         sa.Column("error", sa.String(length=80), nullable=True),
     )
+    op.create_index("ix_predictions_model_id_id", "predictions", ["model_id", "id"])  # a model's newest answers
+    op.drop_index("ix_predictions_model_id", "predictions")
 
 
 def downgrade() -> None:
+    op.create_index("ix_predictions_model_id", "predictions", ["model_id"])
+    op.drop_index("ix_predictions_model_id_id", "predictions")
     op.drop_table("shadow_predictions")
     op.drop_table("shadows")
