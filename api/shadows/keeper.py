@@ -57,9 +57,11 @@ class Keeper:
         return next((one for one in able if one > self._shadow), able[0] if able else None)
 
     def _start(self, shadow: str | None) -> None:
-        if shadow is None or not self._scoring.claim(shadow):
+        if shadow is None:
             return
-        self._shadow = shadow
+        self._shadow = shadow  # even where another worker is quicker: then the next one's turn comes
+        if not self._scoring.claim(shadow):
+            return
         command = [sys.executable, "-m", "api.shadows", "--shadow", shadow, "--with-parent", str(os.getpid())]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # many that spin would slow the server's threads down
         try:

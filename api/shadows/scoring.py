@@ -47,21 +47,22 @@ class Scoring:
 
     def __init__(self, ground: Ground, cases: Cases, models: Models) -> None:
         self._ground, self._cases, self._models = ground, cases, models
+        self._me = ground.settings.worker_id[:120]
 
     def due(self) -> list[str]:
-        """The ids of shadows for which predictions wait, the oldest shadow first."""
+        """The ids of shadows for which predictions wait and that no other worker keeps, the oldest shadow first."""
         with self._ground.database.reading() as session:
-            queries = [(shadow.id, waiting(session, shadow)) for shadow in in_force(session)]
+            free = [shadow for shadow in in_force(session) if self._may_have(shadow)]
+            queries = [(shadow.id, waiting(session, shadow)) for shadow in free]
             return [id_ for id_, query in queries if query is not None and session.execute(query.limit(1)).first()]
 
     def claim(self, shadow_id: str) -> bool:
         """Whether this worker may score: no other has lately. The same worker may again after a crash."""
-        me, moment = self._ground.settings.worker_id, now()
         with self._ground.database.transaction() as session:
             row = session.get(ShadowRow, shadow_id, with_for_update=True)
-            if row is None or (row.worker not in {None, me} and row.claimed_until and row.claimed_until > moment):
+            if row is None or not self._may_have(row):
                 return False
-            row.worker, row.claimed_until = me, moment + CLAIM
+            row.worker, row.claimed_until = self._me, now() + CLAIM
             return True
 
     def note(self, shadow_id: str, fault: str) -> None:
@@ -72,7 +73,7 @@ class Scoring:
                 row.fault = fault
 
     def batch(self, shadow_id: str) -> int | None:
-        """Score the newest few that wait; gives how many were looked at, None where the shadow is none any more.
+        """Score the newest few that wait; gives how many were looked at, None where the shadow is over or another's.
 
         Raises:
             NotReady: the model's bundle is damaged or gone.
@@ -84,9 +85,14 @@ class Scoring:
             found = [] if query is None else list(session.execute(query.limit(AT_ONCE)))
         if shadow is None or not found:
             return None if shadow is None else 0
+        if not self.claim(shadow.id):
+            return None
         predictor = self._models.predictor(shadow.model_id)
         self._keep(shadow, [*self._asked(predictor, found)])
         return len(found)
+
+    def _may_have(self, shadow: ShadowRow) -> bool:
+        return shadow.worker in {None, self._me} or shadow.claimed_until is None or shadow.claimed_until <= now()
 
     def _asked(self, predictor: Predictor, found: Sequence[tuple[str, CaseRow]]) -> list[Score]:
         readable, scores = [], []
@@ -122,7 +128,7 @@ class Scoring:
                 for score in scores
                 if score.prediction in fresh
             )
-            row.fault, row.claimed_until = None, now() + CLAIM
+            row.fault = None
 
 
 def _scores(predictor: Predictor, cases: Sequence[tuple[str, Case]]) -> list[Score]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from api.ground.clock import now
 from api.models.service import Models
 from api.shadows.__main__ import follow
 from api.shadows.keeper import FIRST_REST_S, Keeper
-from api.shadows.scoring import Scoring
+from api.shadows.scoring import AT_ONCE, Scoring
 from api.shadows.tables import ShadowPredictionRow, ShadowRow
 from clinical_mm.bundle_layout import WEIGHTS
 from clinical_mm.case import Case
@@ -149,32 +150,47 @@ def test_a_shadow_ended_while_it_scores_stores_nothing(
 
 
 def test_one_worker_keeps_a_shadow_and_another_takes_over_once_it_is_silent(
-    services: Any, settings: Any, period: str, scoring: Scoring
+    services: Any, settings: Any, period: str, scoring: Scoring, whispers: Whisperer, answered: Answered
 ) -> None:
-    from dataclasses import replace
-
+    answered()
     elsewhere = replace(services.ground, settings=settings.model_copy(update={"worker_id": "gpu-2"}))
     other = Scoring(elsewhere, services.cases, services.models)
     assert scoring.claim(period)
     assert scoring.claim(period), "the same worker, after a crash"
     assert not other.claim(period)
+    assert (scoring.due(), other.due()) == ([period], [])
+    assert other.batch(period) is None
+    assert whispers.asked == []
     with services.ground.database.transaction() as session:
         session.execute(update(ShadowRow).values(claimed_until=now() - timedelta(seconds=1)))
-    assert other.claim(period)
+    assert other.due() == [period]
+    assert other.batch(period) == 1
     assert not scoring.claim(period)
+
+
+def test_its_turn_ends_where_another_project_s_shadow_waits(
+    shadow: str, period: str, scoring: Scoring, whispers: Whisperer, answered: Answered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [answered() for _ in range(AT_ONCE + 1)]
+    monkeypatch.setattr(scoring, "due", lambda: [period, "shadow_of_another"])
+    assert follow(scoring, period, turn_s=0) == 0
+    assert len(whispers.asked) == AT_ONCE
+    monkeypatch.setattr(scoring, "due", lambda: [period])
+    assert follow(scoring, period, turn_s=0, idle_s=0) == 0
+    assert len(whispers.asked) == len(made)
 
 
 class Work:
     """What a keeper asks of the scoring."""
 
     def __init__(self, *due: str) -> None:
-        self.waits, self.notes = list(due), []
+        self.waits, self.notes, self.taken = list(due), [], set()
 
     def due(self) -> list[str]:
         return self.waits
 
-    def claim(self, _: str) -> bool:
-        return True
+    def claim(self, shadow: str) -> bool:
+        return shadow not in self.taken
 
     def note(self, shadow: str, fault: str) -> None:
         self.notes.append((shadow, fault))
@@ -220,6 +236,16 @@ def test_one_process_runs_at_a_time_and_shadows_take_turns(clock: Any, started: 
         clock(10)
         keeper.tick()
     assert [one.shadow for one in started] == ["shadow_a", "shadow_b", "shadow_a", "shadow_b"]
+
+
+def test_one_that_another_worker_has_taken_keeps_no_turn(clock: Any, started: list[Any]) -> None:
+    work = Work("shadow_a", "shadow_b")
+    work.taken = {"shadow_a"}
+    keeper = Keeper(work)  # type: ignore[arg-type]
+    for _ in range(2):
+        clock(10)
+        keeper.tick()
+    assert [one.shadow for one in started] == ["shadow_b"]
 
 
 def test_without_anything_that_waits_no_process_runs(clock: Any, started: list[Any]) -> None:

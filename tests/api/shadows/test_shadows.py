@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -224,6 +225,19 @@ def test_another_shadow_takes_its_place_and_each_change_is_in_the_trail(
         ("model.shadow", other, {"instead_of": [shadow]}),
         ("model.shadow", shadow, {"instead_of": []}),
     ]
+
+
+def test_of_many_that_begin_at_once_one_is_the_shadow(
+    client_as: ClientAs, services: Any, model: str, new_model: NewModel
+) -> None:
+    challengers = [new_model() for _ in range(4)]
+    clients = [client_as("admin") for _ in challengers]
+    with ThreadPoolExecutor(4) as pool:
+        begun = pool.map(lambda two: two[0].put(f"/models/{two[1]}/shadow"), zip(clients, challengers, strict=True))
+        assert {answer.status_code for answer in begun} == {200}
+    with services.ground.database.reading() as session:
+        [one] = live.in_force(session)
+    assert one.model_id in challengers
 
 
 def test_ended_it_scores_no_more_and_what_it_said_stays(
