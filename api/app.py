@@ -22,6 +22,7 @@ import api.pages.routes
 import api.predictions.routes
 import api.promotion.routes
 import api.reviews.routes
+import api.shadows.routes
 import api.training.routes
 import api.watching.routes
 from api import health, problems
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models, services.lineage),
         api.promotion.routes.blueprint(services.promotions),
+        api.shadows.routes.blueprint(services.shadows),
         api.watching.routes.blueprint(services.watching),
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),

@@ -18,6 +18,7 @@ from api.predictions.service import Predictions
 from api.promotion.service import Promotions
 from api.reviews.service import Reviews
 from api.settings import Settings
+from api.shadows.service import Shadows
 from api.training.service import Training
 from api.watching.keeper import Keeper
 from api.watching.looking import Looking
@@ -40,6 +41,7 @@ class Services:
     explanations: Explanations
     reviews: Reviews
     promotions: Promotions
+    shadows: Shadows
     training: Training
     watching: Watching
     keeper: Keeper
@@ -74,6 +76,7 @@ def build(settings: Settings) -> Services:
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,
+        shadows=Shadows(ground, audit, models),
         training=training,
         watching=watching,
         keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),

@@ -10,6 +10,7 @@ import api.models.tables
 import api.predictions.tables
 import api.promotion.tables
 import api.reviews.tables
+import api.shadows.tables
 import api.training.tables
 import api.watching.tables  # noqa: F401 - each import adds its tables to the metadata
 from api.ground.database import Base

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from api.cli.context import operator, project_option, services
 from api.cli.output import json_option, print_json, print_rows
+
+if TYPE_CHECKING:
+    from api.shadows.schemas import ShadowOut
 
 
 @click.group()
@@ -19,6 +24,7 @@ def models() -> None:
     Example:
       clinical-mm models list
       clinical-mm models promote model_0dj3...
+      clinical-mm models shadow model_0dj3...
       clinical-mm models rollback
       clinical-mm models export model_0dj3... ./bundle
     """
@@ -78,6 +84,31 @@ def compare(model_id: str, project: str, as_json: bool) -> None:
 
 @models.command()
 @click.argument("model_id", metavar="ID")
+@click.option("--off", is_flag=True, help="End it; what it said stays in its report.")
+@project_option
+@json_option
+def shadow(model_id: str, off: bool, project: str, as_json: bool) -> None:
+    """Let a model answer live cases in silence beside the serving one; again shows how it does.
+
+    \b
+    Example:
+      clinical-mm models shadow model_0dj3...
+      clinical-mm models shadow model_0dj3... --off
+    """
+    with services() as built:
+        caller = operator(built, project)
+        if off:
+            built.shadows.end(caller, model_id)
+        report = built.shadows.report(caller, model_id) if off else built.shadows.begin(caller, model_id)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    for line in _told(report):
+        click.echo(line)
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write one printable page here instead.")
 @project_option
 def card(model_id: str, page: Path | None, project: str) -> None:
@@ -126,3 +157,19 @@ def export(model_id: str, folder: Path, project: str) -> None:
         built.models.get(operator(built, project), model_id)
         shutil.copytree(built.models.bundle_folder(model_id), folder)
     click.echo(f"exported {model_id} to {folder}")
+
+
+def _told(report: ShadowOut) -> Iterator[str]:
+    """A shadow's report in a few lines."""
+    state, same = "in shadow" if report.in_force else "no shadow any more", report.agreement
+    yield f"{state}: {report.model} beside {report.champion}, since {report.since:%Y-%m-%d %H:%M} UTC"
+    yield f"  {report.scored} scored, {report.waiting} waiting, {report.failed} failed, {report.missed} missed"
+    if report.fault:
+        yield f"  it cannot score at present: {report.fault}"
+    if same.value is not None:
+        interval = f"[{same.low:.0%} to {same.high:.0%}]"
+        yield f"  the same diagnosis most probable in {same.value:.0%} {interval} of {report.cases} cases"
+    for name, gain in (report.judged.gains if report.judged else {}).items():
+        apart = gain.difference
+        if apart.value is not None and apart.low is not None:
+            yield f"  {name}: {apart.value:+.3f} [{apart.low:+.3f} to {apart.high:+.3f}], shadow minus serving"

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.pages.shadow_page import shown
 from api.promotion.schemas import DecisionOut
 from api.services import Services
 
@@ -49,7 +50,8 @@ def add(pages: Blueprint, services: Services) -> None:
         names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
         drawn = {} if decision is None else _drawn(decision, names)
         served = services.models.promotions(caller(), model_id)
-        return render_template("comparison.html", model=model, decision=decision, served=served, **drawn)
+        drawn |= shown(services, model_id)
+        return render_template("comparison.html", model=model, decision=decision, served=served, names=names, **drawn)
 
     @pages.post("/models/<model_id>/comparison", endpoint="compare")
     @needs(Role.TRAINER)

@@ -24,8 +24,9 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/models", endpoint="models")
     @needs(Role.VIEWER)
     def show() -> str:
+        listed, outcomes = services.models.list(caller()), services.promotions.outcomes(caller())
         return render_template(
-            "models.html", models=services.models.list(caller()), outcomes=services.promotions.outcomes(caller())
+            "models.html", models=listed, outcomes=outcomes, shadow=services.shadows.current(caller())
         )
 
     @pages.get("/models/<model_id>", endpoint="model")

@@ -19,6 +19,7 @@ from api.pages import (
     case_review,
     comparison_page,
     models_page,
+    shadow_page,
     sign_in,
     training_page,
     watching_page,
@@ -71,8 +72,8 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(ValidationError, _invalid)
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
-    rooms = (case_list, case_page, case_report, case_review, training_page, models_page, comparison_page, watching_page)
-    for room in rooms:
+    of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
+    for room in (*of_cases, training_page, *of_models, watching_page):
         room.add(pages, services)
     return pages
 

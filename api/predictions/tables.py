@@ -15,13 +15,16 @@ class PredictionRow(Base):
     """A stored answer; ``case_version`` tells which state of the case it saw."""
 
     __tablename__ = "predictions"
-    __table_args__ = (Index("ix_predictions_case_created", "case_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_predictions_case_created", "case_id", "created_at"),
+        Index("ix_predictions_model_id_id", "model_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"))
     case_version: Mapped[int]
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(160))
     result: Mapped[dict[str, Any]]

@@ -24,6 +24,8 @@ from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.promotion.service import Promotions
 from api.settings import Settings
+from api.shadows.keeper import Keeper
+from api.shadows.scoring import Scoring
 from api.training.heartbeat import Heartbeat
 from api.training.job import TrainingJob
 from api.training.record import RunRecord, Superseded
@@ -36,13 +38,14 @@ POLL_S, SWEEP_S = 0.5, 3.0
 
 
 class Worker:
-    """The engine, and the one workflow there is."""
+    """The engine, the one workflow there is, and the process in which shadows score."""
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
         audit = Audit(self._ground.database)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
+        self._shadows = Keeper(Scoring(self._ground, self._cases, self._models))
         self._heart = Heartbeat(self._ground)
         self._engine = JobEngine(settings, self._heart.worker_id)
         self._freeze = self._step("freeze", TrainingJob.freeze, retry=_is_outage)
@@ -65,6 +68,7 @@ class Worker:
                         known.add(run_id)
                     elif self._engine.has_ended(run_id):
                         self._give_up(run_id)
+                self._shadows.tick()
                 if time.monotonic() > swept + SWEEP_S:
                     self._take_over()
                     swept = time.monotonic()
@@ -72,13 +76,14 @@ class Worker:
                 log.warning("the database does not answer: %s", type(error).__name__)
 
     def close(self) -> None:
-        """Stop the engine and give back connections."""
-        self._heart.end()
+        """Stop the engine and the scoring process, and give back connections."""
+        self.bow_out()
         self._engine.close()
         self._ground.close()
 
     def bow_out(self) -> None:
-        """Say that this worker ends; the process is about to."""
+        """Say that this worker ends, and end its scoring process; the process is about to."""
+        self._shadows.close()
         self._heart.end()
 
     def _take_over(self) -> None:

@@ -35,6 +35,7 @@ class Metric:
 auroc = Metric(weighted.auroc)
 average_precision = Metric(weighted.average_precision)
 brier = Metric(weighted.brier)
+log_loss = Metric(weighted.log_loss)
 expected_calibration_error = Metric(weighted.calibration_error)
 f1 = Metric(weighted.f1)
 sensitivity = Metric(weighted.sensitivity)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 BINS = 10
+LEAST_PROBABILITY = 1e-6
+"""Stored answers have six digits: a probability of 0 is below this, and its logarithm no number."""
 
 
 def auroc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -57,6 +59,16 @@ def brier(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -
     """Mean squared error of ``probabilities[N]`` or ``[N, K]``."""
     squares_N = ((probabilities - targets) ** 2).reshape(len(targets), -1).mean(1)
     return _ratio(weights @ squares_N, weights.sum(1))
+
+
+def log_loss(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of -ln of the probability given to what is true, of ``probabilities[N]`` or ``[N, K]``; lower is better.
+
+    Each diagnosis is a yes or no of its own, as in ``brier``.
+    """
+    held = np.where(targets > 0, probabilities, 1 - probabilities)
+    losses_N = -np.log(np.maximum(held, LEAST_PROBABILITY)).reshape(len(targets), -1).mean(1)
+    return _ratio(weights @ losses_N, weights.sum(1))
 
 
 def calibration_error(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
