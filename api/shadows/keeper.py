@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from api.shadows.scoring import Scoring
 
 log = logging.getLogger(__name__)
-POLL_S = 2.0
+POLL_S, ENDING_S = 2.0, 3.0
 FIRST_REST_S, LONGEST_REST_S = 5.0, 300.0
 STOPPED = {0, 143, -signal.SIGTERM, -signal.SIGINT}
 """It ended by itself, with its parent, or was told to."""
@@ -48,7 +48,10 @@ class Keeper:
         """End the process; what it has not scored is scored after the next start."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            try:
+                self._process.wait(timeout=ENDING_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
     def _next(self, due: Sequence[str]) -> str | None:
         """In turn: the one after that of the last time."""
