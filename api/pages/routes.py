@@ -21,6 +21,7 @@ from api.pages import (
     models_page,
     sign_in,
     training_page,
+    training_run_page,
     watching_page,
 )
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
@@ -34,6 +35,7 @@ SECTIONS = {
     "pages.case_list": "case_list",
     "pages.case": "case_list",
     "pages.training": "training",
+    "pages.training_run": "training",
     "pages.models": "models",
     "pages.model": "models",
     "pages.report": "models",
@@ -71,8 +73,9 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(ValidationError, _invalid)
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
-    rooms = (case_list, case_page, case_report, case_review, training_page, models_page, comparison_page, watching_page)
-    for room in rooms:
+    cases = (case_list, case_page, case_report, case_review)
+    trainings = (training_page, training_run_page, models_page, comparison_page, watching_page)
+    for room in (*cases, *trainings):
         room.add(pages, services)
     return pages
 

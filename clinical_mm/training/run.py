@@ -27,7 +27,10 @@ from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared, name_of
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
-from clinical_mm.training.request import Request, forget_another, search_sha256
+from clinical_mm.training.request import LOGS, Request, forget_another, search_sha256
+from clinical_mm.training.trackers.base import Each, Tracker, tracked
+from clinical_mm.training.trackers.lines import METRICS, Lines
+from clinical_mm.training.trackers.tensorboard import TensorBoard
 from clinical_mm.training.trials import Storage, kept_trials
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     start: Path | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,
     trials: Storage | None = None,
+    trackers: Sequence[Tracker] = (),
     progress: Listener | None = None,
     cancelled: Cancelling = lambda: False,
 ) -> TrainedModel:
@@ -76,6 +80,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
         parts: ids of cases whose part is settled (``train``, ``validation``, ``test``); the others' follows from their
             patients' ids.
         trials: where a search keeps its trials; a SQLite file in ``out`` when nothing is said.
+        trackers: keep what the training tells, beside the event files for TensorBoard in ``out``.
         progress: told how far it is.
         cancelled: asked between batches.
 
@@ -86,10 +91,11 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     """
     old = None if start is None else load_bundle(start)
     kept = trials or Storage.file(out / SEARCH / TRIALS)
-    request = Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {}, kept)
+    tracker = Each((TensorBoard(out / LOGS), Lines(out / METRICS), *trackers))
+    request = Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {}, kept, tracker)
     reporter = Reporter(progress, config.training.epochs, config.search.trials)
     try:
-        with reproducible():
+        with tracked(tracker), reproducible():
             return _train(request, reporter, cancelled)
     finally:
         reporter.close()
@@ -176,7 +182,9 @@ def _search(
 
     def one_network(config: ModelConfig, prepared: Prepared, folder: Path, reporter: Reporter, heard: Heard) -> None:
         alone = config.with_values({"training.members": 1})
-        learn(replace(request, config=alone, out=folder), prepared, reporter, cancelled, heard)
+        tracker = TensorBoard(folder / LOGS)
+        with tracked(tracker):
+            learn(replace(request, config=alone, out=folder, tracker=tracker), prepared, reporter, cancelled, heard)
 
     config, folder = request.config, request.out / SEARCH
     folder.mkdir(parents=True, exist_ok=True)
