@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     promotion_policy: Path | None = Field(
         None, description="a YAML policy in place of configs/promotion.yaml: when a new model may serve"
     )
+    mlflow_tracking_uri: str = Field(
+        "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
+    )
     worker_id: str = Field("local", description="stable, unique name of this job worker; the embedded one is 'local'")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     max_upload_mb: int = Field(256, ge=1, description="largest request body")

@@ -30,6 +30,7 @@ from api.training.service import RunRecord, discard_working_files, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, write_folder
+from clinical_mm.training.trackers.mlflow import TRACKING_URI
 from clinical_mm.training.trials import TRIALS_URL
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class TrainingJob:
     def _command(self, out: Path) -> list[str]:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
         command += ["--config", str(self.folder / "config.json"), "--snapshot", str(self.folder / "snapshot")]
-        command += ["--out", str(out), "--device", self._ground.settings.device]
+        command += ["--out", str(out), "--device", self._ground.settings.device, "--run-id", self.record.run_id]
         if self._ground.settings.catalogue is not None:
             command += ["--catalogue", str(self._ground.settings.catalogue.resolve())]
         start = self.record.read().start_from
@@ -119,9 +120,9 @@ class TrainingJob:
         return command
 
     def _environment(self) -> dict[str, str]:
-        """The URL goes this way: anyone on the machine may read a command line."""
-        url = trials_url(self._ground.database)
-        return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **({} if url is None else {TRIALS_URL: url})}
+        """URLs go this way: anyone on the machine may read a command line."""
+        urls = {TRIALS_URL: trials_url(self._ground.database), TRACKING_URI: self._ground.settings.mlflow_tracking_uri}
+        return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **{name: url for name, url in urls.items() if url}}
 
     def _told_to_stop(self, lines: Path) -> bool:
         """Pass on how far it is; gives whether someone cancelled. While the database is away training goes on."""

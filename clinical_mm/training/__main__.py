@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,11 +19,29 @@ from clinical_mm.config import ModelConfig
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
+from clinical_mm.training.trackers.mlflow import TRACKING_URI, mlflow_trackers
 from clinical_mm.training.trials import TRIALS_URL, Storage
 
 
 def main() -> int:
     """Parse, train, answer with an exit status."""
+    chosen = _parser().parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("clinical_mm").setLevel(logging.INFO)
+    if chosen.with_parent is not None:
+        end_with_parent(chosen.with_parent)
+    try:
+        _train(chosen)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
+        print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clinical_mm.training", description=__doc__)
     parser.add_argument("--config", required=True, help="a name under configs/models, or a YAML or JSON file")
     parser.add_argument("--snapshot", required=True, type=Path, help="a plain folder: cases.jsonl and files")
@@ -33,31 +52,29 @@ def main() -> int:
     parser.add_argument(
         "--study", metavar="NAME", help=f"keep a search's trials so named in the database ${TRIALS_URL}"
     )
+    parser.add_argument("--run-id", default="", metavar="ID", help=f"what the tracking server ${TRACKING_URI} is told")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
-    chosen = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("clinical_mm").setLevel(logging.INFO)
-    if chosen.with_parent is not None:
-        end_with_parent(chosen.with_parent)
-    try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        config = _config(chosen.config)
-        with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
+    return parser
 
-            def tell(progress: Progress) -> None:
-                lines.write(json.dumps(progress.to_json()) + "\n")
-                lines.flush()
 
-            from clinical_mm.training.run import train
+def _train(chosen: argparse.Namespace) -> None:
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    config = _config(chosen.config)
+    trackers = mlflow_trackers(os.environ.get(TRACKING_URI, ""), chosen.out, chosen.run_id)
+    if trackers:  # they are told of an end by a signal too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
 
-            catalogue = Catalogue.load(chosen.catalogue)
-            known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
-            trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
-            train(config, chosen.snapshot, chosen.out, **known, trials=trials, progress=tell)
-    except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
-        print(_reason(error), file=sys.stderr)  # noqa: T201 - this is a command
-        return 1
-    return 0
+        def tell(progress: Progress) -> None:
+            lines.write(json.dumps(progress.to_json()) + "\n")
+            lines.flush()
+
+        from clinical_mm.training.run import train
+
+        catalogue = Catalogue.load(chosen.catalogue)
+        known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
+        trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
+        train(config, chosen.snapshot, chosen.out, **known, trials=trials, trackers=trackers, progress=tell)
 
 
 def _config(name_or_path: str) -> ModelConfig:

@@ -15,6 +15,7 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.training.trackers.base import Tracker
 from clinical_mm.training.trackers.lines import METRICS
+from clinical_mm.training.trackers.mlflow import RUN
 from clinical_mm.training.trials import Storage
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
@@ -43,7 +44,8 @@ def forget_another(request: Request, snapshot_sha256: str) -> None:
     if told.exists() and told.read_text(encoding="utf-8") != wanted:
         for name in (CHECKPOINT, f"{CHECKPOINT}.old", ALIGNMENT, f"{ALIGNMENT}.old", LOGS):
             shutil.rmtree(out / name, ignore_errors=True)
-        (out / METRICS).unlink(missing_ok=True)
+        for name in (METRICS, RUN):
+            (out / name).unlink(missing_ok=True)
     told.write_text(wanted, encoding="utf-8")
 
 

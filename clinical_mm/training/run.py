@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_mm.bundle import Bundle, load_bundle, save_bundle
+from clinical_mm.bundle_layout import CARD, REPORT_PAGE
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -29,6 +30,7 @@ from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
 from clinical_mm.training.request import LOGS, Request, forget_another, search_sha256
 from clinical_mm.training.trackers.base import Each, Tracker, tracked
+from clinical_mm.training.trackers.flat import flat, measured
 from clinical_mm.training.trackers.lines import METRICS, Lines
 from clinical_mm.training.trackers.tensorboard import TensorBoard
 from clinical_mm.training.trials import Storage, kept_trials
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from clinical_mm.training.search import Found
 
 SEARCH, TRIALS = "search", "trials.db"
+JUDGED = ("validation", "test")
+"""Parts of the metrics that trackers are told."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
         request, searched = replace(request, config=found.config), {"search": found.account}
         reporter.epochs = found.config.training.epochs
     config, catalogue, out = request.config, request.catalogue, request.out
-    forget_another(request, snapshot_sha256)
+    _begin(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
     parts, diagnoses = prepared.parts, prepared.diagnoses
     learned = learn(request, prepared, reporter, cancelled)
@@ -133,8 +137,25 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     reporter.step("saving", 0, 1)
     places = Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used))
     save_bundle(bundle, report and replace(report, explanations=card["explanations"]), split, places, manifest)
+    _tell_what_came_of_it(request.tracker, bundle, learned)
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _begin(request: Request, snapshot_sha256: str) -> None:
+    forget_another(request, snapshot_sha256)
+    params = request.config.model_dump(mode="json", exclude={"name", "description"})
+    request.tracker.begin(request.config.name, flat(params))
+    request.tracker.tags({"snapshot_sha256": snapshot_sha256})
+
+
+def _tell_what_came_of_it(tracker: Tracker, bundle: Bundle, learned: Learned) -> None:
+    metrics, data = bundle.card["metrics"], bundle.card["data"]
+    tracker.metrics(learned.positions[0].epoch, measured({part: metrics.get(part) or {} for part in JUDGED}))
+    tracker.tags({"manifest_sha256": data["manifest_sha256"], "weights_sha256": bundle.sha256})
+    for path in (bundle.folder / CARD, bundle.folder / REPORT_PAGE):
+        if path.exists():
+            tracker.artefact(path)
 
 
 def _evaluated(learned: Learned, prepared: Prepared, calibration: Calibration) -> tuple[dict[str, Any], Report | None]:
