@@ -34,7 +34,8 @@ HURRY_S = 1.0
 MANNERS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # its own, to its makers
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # errands are tried again
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 

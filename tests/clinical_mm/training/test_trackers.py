@@ -165,6 +165,7 @@ def test_a_server_that_never_answers_is_told_once_and_holds_nothing_up(
     assert [line for line in told if "training goes on without" in line] == told[:1]
     assert told[1:] in ([], ["MLflow did not take everything in time: the rest is lost"])
     assert "secret" not in caplog.text
+    assert "Retrying" not in caplog.text, "neither its libraries tell it again and again"
 
 
 def test_without_the_extra_it_says_what_to_install_and_trains(
