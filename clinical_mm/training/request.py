@@ -13,7 +13,7 @@ from typing import Any
 from clinical_mm.bundle import Bundle
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
-from clinical_mm.training.trackers.base import Each, Tracker
+from clinical_mm.training.trackers.base import NOBODY, Tracker
 from clinical_mm.training.trackers.lines import METRICS
 from clinical_mm.training.trackers.mlflow import RUN
 from clinical_mm.training.trials import Storage
@@ -33,7 +33,7 @@ class Request:
     start: Bundle | None
     parts: Mapping[str, Sequence[str]]
     trials: Storage
-    tracker: Tracker = Each(())
+    tracker: Tracker = NOBODY
 
 
 def forget_another(request: Request, snapshot_sha256: str) -> None:

@@ -67,6 +67,10 @@ class Each:
             one.end(status)
 
 
+NOBODY = Each(())
+"""Keeps nothing."""
+
+
 @contextmanager
 def tracked(tracker: Tracker) -> Iterator[None]:
     """Tell how what is done inside ends."""
