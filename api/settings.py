@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     watching_rule: Path | None = Field(
         None, description="a YAML rule in place of configs/watching.yaml: when a model asks to be trained again"
     )
+    mlflow_tracking_uri: str = Field(
+        "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
+    )
     worker_id: str = Field("", description="stable, unique name of this job worker; empty: machine and workspace")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     feature_cache_mb: int = Field(

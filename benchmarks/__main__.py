@@ -23,6 +23,7 @@ BENCHMARKS = (
     "real_dicoms",
     "training_epoch",
     "retraining",
+    "killed_runs",
     "serving",
     "explaining",
     "explaining_served",

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,8 +39,8 @@ CHANGES: dict[str, Any] = {  # notes and vitals through small networks, so that 
         "vitals": {"width": 16},
     },
     "alignment.epochs": 0,
-    "training.epochs": 40,
-    "training.patience": 40,
+    "training.epochs": 16,
+    "training.patience": 16,
     "training.judged_cases": 0,
 }
 
@@ -60,7 +61,7 @@ class Workers:
     """Worker processes by name."""
 
     def __init__(self, settings: Settings, names: list[str]) -> None:
-        self._settings = settings
+        self._settings, self.name = settings, settings.workspace.name
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         for name in names:
             self.start(name)
@@ -94,9 +95,10 @@ class Workers:
 
 def run(kills: int = KILLS) -> str:
     with tempfile.TemporaryDirectory(prefix="cmm-kill-") as folder:
-        sqlite = _killed(Path(folder) / "sqlite", "", ["one"], kills)
-        with _postgresql(Path(folder)) as url:
-            postgresql = _killed(Path(folder) / "postgresql", url, ["one", "two"], kills)
+        with _postgresql(Path(folder)) as url, ThreadPoolExecutor(2) as both:
+            of_sqlite = both.submit(_killed, Path(folder) / "sqlite", "", ["one"], kills)
+            of_postgresql = both.submit(_killed, Path(folder) / "postgresql", url, ["one", "two"], kills)
+            sqlite, postgresql = of_sqlite.result(), of_postgresql.result()
     return "\n".join(
         [
             f"{kills} runs on each, seed {SEED}: a random moment of each run the worker that has it is killed, every",
@@ -162,7 +164,11 @@ def _through(services: Services, workers: Workers, kills: int) -> Tally:
         )
         tally.models_twice += _count(services, ModelRow, run_id) > 1
         tally.decisions_twice += _count(services, DecisionRow, run_id) > 1
-        print(f"{turn + 1} of {kills}: {dict(tally.outcomes)}, {tally.waited[-1:]} s", file=sys.stderr, flush=True)
+        print(
+            f"{workers.name}, {turn + 1} of {kills}: {dict(tally.outcomes)}, {tally.waited[-1:]} s",
+            file=sys.stderr,
+            flush=True,
+        )
     return tally
 
 

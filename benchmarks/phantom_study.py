@@ -118,7 +118,7 @@ def trained(
         network.load_state_dict(start)
     fit = Fit(network, study.prepared.data, parts, config.task.kind, config.training, choose_accelerator(config, "cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        fit.run(Path(folder) / "checkpoint", _Silent(), silent(), lambda: False)  # type: ignore[arg-type]
+        fit.run(Path(folder) / "checkpoint", lambda *_: None, silent(), lambda: False)
     stack([fit], config.task.kind)
     return fit
 
@@ -168,11 +168,3 @@ def scores(fit: Fit, rows: Sequence[int], subset: Sequence[str]) -> np.ndarray:
         return fit.logits(rows)
     finally:
         data.present = everything
-
-
-class _Silent:
-    def add_scalar(self, *_: Any) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass

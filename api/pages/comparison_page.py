@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ GUARDS = {
     "explanations": "Explanations",
 }
 LOWER_IS_BETTER = frozenset({"calibration"})
+SIDES = ("champion", "challenger")
+CALIBRATION_ERROR = "expected calibration error"
 METRICS = {"macro_auroc": "Macro AUROC", "macro_auprc": "Macro AUPRC"}
 
 
@@ -37,6 +39,24 @@ class Line:
     low: float
     at: float
     high: float
+
+
+@dataclass(frozen=True)
+class Reliable:
+    """One model's claims by tenths beside what came true, and its calibration error.
+
+    Each bin has ``claimed``, ``observed`` with its interval, ``count``, and the ``share`` of the fullest bin's count.
+    """
+
+    side: str
+    error: Mapping[str, Any] | None
+    bins: Sequence[Mapping[str, Any]]
+
+    @property
+    def said(self) -> str:
+        """The diagram in words."""
+        told = [f"{b['claimed']:.2f} claimed, {b['observed']['value']:.2f} came true" for b in self.bins]
+        return f"Reliability of the {self.side}: {'; '.join(told)}"
 
 
 def add(pages: Blueprint, services: Services) -> None:
@@ -75,7 +95,19 @@ def _drawn(decision: DecisionOut, names: Mapping[str, str]) -> dict[str, Any]:
     lines = [_line(_name(check, names), check["cases"], check["gain"], check["said"], reach) for check in measured]
     first = _line(metric, decision.result["cases"], main, "", reach) if main else None
     others = [(GUARDS[check["guard"]], check["said"]) for check in checks if check["gain"] is None]
-    return {"main": first, "lines": lines, "others": others, "reach": reach}
+    return {"main": first, "lines": lines, "others": others, "reach": reach, "reliable": _reliable(decision.result)}
+
+
+def _reliable(result: Mapping[str, Any]) -> list[Reliable]:
+    """Both models' reliability; empty for a comparison from before it was kept."""
+    kept = result.get("reliability") or {}
+    off = next((check["gain"] for check in result.get("checks", []) if check["about"] == CALIBRATION_ERROR), None)
+    found = []
+    for side in SIDES:
+        bins = kept.get(side, [])
+        most = max((b["count"] for b in bins), default=1)
+        found.append(Reliable(side, off and off[side], [{**b, "share": b["count"] / most} for b in bins]))
+    return [one for one in found if one.bins]
 
 
 def _name(check: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ from api.pages import (
     shadow_page,
     sign_in,
     training_page,
+    training_run_page,
     watching_page,
 )
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
@@ -35,6 +36,7 @@ SECTIONS = {
     "pages.case_list": "case_list",
     "pages.case": "case_list",
     "pages.training": "training",
+    "pages.training_run": "training",
     "pages.models": "models",
     "pages.model": "models",
     "pages.report": "models",
@@ -73,7 +75,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
     of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
-    for room in (*of_cases, training_page, *of_models, watching_page):
+    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page):
         room.add(pages, services)
     return pages
 

@@ -22,7 +22,7 @@ def add(pages: Blueprint, services: Services) -> None:
     """Add these routes."""
 
     def runs() -> dict[str, Any]:
-        shown = [_row(run) for run in services.training.list(caller())]
+        shown = [row_of(run) for run in services.training.list(caller())]
         return {"runs": shown, "active": any(run["going"] for run in shown)}
 
     @pages.get("/training", endpoint="training")
@@ -48,7 +48,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @needs(Role.TRAINER)
     def cancel(run_id: str) -> AnyResponse:
         services.training.cancel(caller(), run_id)
-        return redirect(url_for("pages.training"), 303)
+        return redirect(url_for("pages.training_run", run_id=run_id), 303)
 
 
 def choices() -> list[dict[str, str]]:
@@ -57,7 +57,8 @@ def choices() -> list[dict[str, str]]:
     return [{"name": name, "description": ModelConfig.load(name).description} for name in names]
 
 
-def _row(run: TrainingRunOut) -> dict[str, Any]:
+def row_of(run: TrainingRunOut) -> dict[str, Any]:
+    """A run as the pages tell it."""
     return {
         "id": run.id,
         "config": run.config,
@@ -69,6 +70,9 @@ def _row(run: TrainingRunOut) -> dict[str, Any]:
         "model_id": run.model,
         "created_by": run.created_by,
         "when": moment(run.started_at or run.created_at),
+        "ended": moment(run.finished_at),
+        "labels": run.labels,
+        "start_from": run.start_from,
     }
 
 

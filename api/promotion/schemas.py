@@ -12,7 +12,8 @@ class DecisionOut(BaseModel):
     """What the policy said of a model beside the one that served, ``champion``.
 
     ``result``: ``reasons`` in sentences, the ``policy`` as it was, ``gain`` of its metric (both models, the paired
-    difference with its interval, the smallest gain that so many cases could show) and each of the ``checks``.
+    difference with its interval, the smallest gain that so many cases could show), each of the ``checks``, and the
+    ``reliability`` of ``champion`` and ``challenger``: claims by tenths beside what came true.
     """
 
     id: str

@@ -32,6 +32,7 @@ from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled
 from clinical_mm.importing.folder import CASES, write_folder
+from clinical_mm.training.trackers.mlflow import TRACKING_URI
 from clinical_mm.training.trials import TRIALS_URL
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class TrainingJob:
     def _command(self, out: Path) -> list[str]:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
         command += ["--config", str(self.folder / "config.json"), "--snapshot", str(self.folder / "snapshot")]
-        command += ["--out", str(out), "--device", self._ground.settings.device]
+        command += ["--out", str(out), "--device", self._ground.settings.device, "--run-id", self.record.run_id]
         if self._ground.features is not None:
             megabytes = str(self._ground.settings.feature_cache_mb)
             command += ["--features", str(self._ground.features.path), "--features-mb", megabytes]
@@ -149,9 +150,9 @@ class TrainingJob:
         return command
 
     def _environment(self) -> dict[str, str]:
-        """The URL goes this way: anyone on the machine may read a command line."""
-        url = trials_url(self._ground.database)
-        return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **({} if url is None else {TRIALS_URL: url})}
+        """URLs go this way: anyone on the machine may read a command line."""
+        urls = {TRIALS_URL: trials_url(self._ground.database), TRACKING_URI: self._ground.settings.mlflow_tracking_uri}
+        return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **{name: url for name, url in urls.items() if url}}
 
     def _told_to_stop(self, lines: Path) -> bool:
         """Pass on how far it is; gives whether someone cancelled."""

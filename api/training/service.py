@@ -134,9 +134,11 @@ class Training:
         """
         from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
+        from clinical_mm.training.trackers.mlflow import mlflow_trackers
 
         start = None if start_from is None else self._start(caller, start_from)
-        folder = self.ground.settings.runs_folder / new_id("run")
+        settings = self.ground.settings
+        folder = settings.runs_folder / new_id("run")
         try:
             write_folder(cases, folder / "snapshot")
             made = train(
@@ -144,10 +146,11 @@ class Training:
                 folder / "snapshot",
                 folder / "out",
                 catalogue=catalogue or self.ground.catalogue,
-                device=self.ground.settings.device,
+                device=settings.device,
                 start=start,
                 parts=parts,
                 features=self.ground.features,
+                trackers=mlflow_trackers(settings.mlflow_tracking_uri, folder / "out", folder.name),
             )
             model = self.models.register(caller, None, made.folder, config.name)
             self.promotions.judge(caller, model.id, folder / "snapshot")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from api.access.service import Caller
 from api.training.service import ENDED, Training
+from clinical_mm.training.trackers.lines import METRICS, read_lines
 
-POLL_S, HEARTBEAT_S = 0.5, 15.0
+POLL_S, HEARTBEAT_S = 0.5, 5.0
 TAIL = 64 * 1024
 """Bytes of a log that are shown: its end tells what went wrong."""
 
@@ -47,9 +49,19 @@ def events(training: Training, caller: Caller, run_id: str) -> Iterator[str]:
 def log_tail(training: Training, caller: Caller, run_id: str) -> str:
     """The end of a run's log; empty where it has not begun. Raises NotFound."""
     training.get(caller, run_id)
-    path = training.ground.settings.runs_folder / run_id / "out" / "training.log"
+    path = _out(training, run_id) / "training.log"
     if not path.exists():
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL))
         return file.read().decode("utf-8", errors="replace")
+
+
+def measured(training: Training, caller: Caller, run_id: str) -> dict[str, dict[int, float]]:
+    """What each epoch of a run measured: name -> epoch -> value; empty before the first one's end. Raises NotFound."""
+    training.get(caller, run_id)
+    return read_lines(_out(training, run_id) / METRICS)
+
+
+def _out(training: Training, run_id: str) -> Path:
+    return training.ground.settings.runs_folder / run_id / "out"

@@ -65,13 +65,15 @@ def reliability(judged: Judged, chose: Judged | None) -> Reliability:
         uncalibrated=expected_calibration_error(targets, plain.probabilities(judged.logits)),
         isotonic=other,
         temperature=judged.calibration.temperature,
-        bins=_bins(p.ravel(), targets.ravel()),
+        bins=binned(p, targets),
     )
 
 
-def _bins(claimed: np.ndarray, came_true: np.ndarray) -> tuple[ReliabilityBin, ...]:
+def binned(probabilities: np.ndarray, targets: np.ndarray) -> tuple[ReliabilityBin, ...]:
+    """The verdicts of ``probabilities[N, K]`` on ``targets[N, K]``, a bin a tenth; empty tenths are left out."""
     from scipy.stats import binomtest
 
+    claimed, came_true = probabilities.ravel(), targets.ravel()
     place = np.minimum((claimed * BINS).astype(int), BINS - 1)
     found = []
     for b in np.unique(place):

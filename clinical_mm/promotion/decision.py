@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clinical_mm.evaluation.metrics import auroc, average_precision, macro
+from clinical_mm.evaluation.reliability import ReliabilityBin, binned
 from clinical_mm.promotion.contest import RESAMPLES, SEED, Contest
 from clinical_mm.promotion.gains import Gain, gain
 from clinical_mm.promotion.guardrails import Check, guard
@@ -18,7 +20,12 @@ NAMES = {"macro_auroc": "macro AUROC", "macro_auprc": "macro AUPRC"}
 
 @dataclass(frozen=True)
 class Decision:
-    """What comes of a comparison; ``gain`` is of the policy's metric."""
+    """What comes of a comparison.
+
+    Attributes:
+        gain: of the policy's metric.
+        reliability: champion's and challenger's claims beside what came true; empty where nothing was measured.
+    """
 
     outcome: Outcome
     reasons: tuple[str, ...]
@@ -28,6 +35,7 @@ class Decision:
     gain: Gain | None
     checks: tuple[Check, ...]
     learned: tuple[str, ...] = ()
+    reliability: Mapping[str, Sequence[ReliabilityBin]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -42,6 +50,7 @@ class Decision:
             "gain": None if self.gain is None else self.gain.to_json(),
             "checks": [check.to_json() for check in self.checks],
             "learned": list(self.learned),
+            "reliability": {side: [b.to_json() for b in bins] for side, bins in self.reliability.items()},
         }
 
 
@@ -54,8 +63,17 @@ def decide(contest: Contest, policy: Policy) -> Decision:
     main = gain(contest, metric)
     checks = tuple(guard(contest, policy.guardrails, metric))
     outcome, reasons = _outcome(contest, policy, main, [check.said for check in checks if check.said])
+    sides = {"champion": contest.champion, "challenger": contest.challenger}
     return Decision(
-        outcome, tuple(reasons), policy, contest.cases, contest.patients, main, checks, learned=contest.learned
+        outcome,
+        tuple(reasons),
+        policy,
+        contest.cases,
+        contest.patients,
+        main,
+        checks,
+        contest.learned,
+        {name: binned(side.probabilities, contest.targets) for name, side in sides.items()},
     )
 
 

@@ -9,8 +9,10 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
@@ -20,6 +22,7 @@ from clinical_mm.training.alone import alone_in
 from clinical_mm.training.parent import end_with_parent
 from clinical_mm.training.progress import Progress
 from clinical_mm.training.reasons import reason
+from clinical_mm.training.trackers.mlflow import TRACKING_URI, mlflow_trackers
 from clinical_mm.training.trials import TRIALS_URL, Storage
 
 
@@ -31,22 +34,10 @@ def main() -> int:
     if chosen.with_parent is not None:
         end_with_parent(chosen.with_parent)
     try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        config = _config(chosen.config)
-        with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
-
-            def tell(progress: Progress) -> None:
-                lines.write(json.dumps(progress.to_json()) + "\n")
-                lines.flush()
-
-            from clinical_mm.training.run import train
-
-            catalogue = Catalogue.load(chosen.catalogue)
-            known = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
-            trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
-            features = None if chosen.features is None else FeatureCache(chosen.features, chosen.features_mb * MB)
-            alone_in(chosen.out)
-            train(config, chosen.snapshot, chosen.out, **known, trials=trials, features=features, progress=tell)
+        _train(chosen)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
     except (ClinicalMMError, OSError, MemoryError, RuntimeError) as error:
         print(reason(error), file=sys.stderr)  # noqa: T201 - this is a command
         return 1
@@ -66,8 +57,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--features", type=Path, metavar="FILE", help="keep tokens of frozen encoders there")
     parser.add_argument("--features-mb", type=int, default=4096, help="at most so much of them")
+    parser.add_argument("--run-id", default="", metavar="ID", help=f"what the tracking server ${TRACKING_URI} is told")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when that process, our parent, ends")
     return parser
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    alone_in(chosen.out)
+    config = _config(chosen.config)
+    trackers = mlflow_trackers(os.environ.get(TRACKING_URI, ""), chosen.out, chosen.run_id)
+    if trackers:  # they are told of an end by a signal too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
+
+        def tell(progress: Progress) -> None:
+            lines.write(json.dumps(progress.to_json()) + "\n")
+            lines.flush()
+
+        from clinical_mm.training.run import train
+
+        catalogue = Catalogue.load(chosen.catalogue)
+        known: dict[str, Any] = {"catalogue": catalogue, "device": chosen.device, "start": chosen.start_from}
+        trials = None if chosen.study is None else Storage(os.environ[TRIALS_URL], chosen.study)
+        features = None if chosen.features is None else FeatureCache(chosen.features, chosen.features_mb * MB)
+        known |= {"trials": trials, "features": features, "trackers": trackers}
+        train(config, chosen.snapshot, chosen.out, **known, progress=tell)
 
 
 def _config(name_or_path: str) -> ModelConfig:

@@ -8,9 +8,9 @@ Shapes: B cases, K diagnoses, M modalities.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +28,9 @@ from clinical_mm.training.removal import drop_modalities, drop_tokens
 from clinical_mm.training.sampling import case_weights, draw_order, log_odds_shift
 from clinical_mm.training.split import Split
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
 EVALUATION_BATCH = 64
+Measured = Callable[[int, Mapping[str, float]], None]
+"""Told what each epoch measured."""
 Heard = Callable[[int, float, np.ndarray], None]
 """Told at the end of each epoch: its number, the validation loss, and the validation part's ``logits[N, K]`` as the
 finished model would give them. It may raise, which ends the training."""
@@ -69,7 +68,7 @@ class Fit:
     def run(
         self,
         folder: Path,
-        writer: SummaryWriter,
+        tell: Measured,
         reporter: Reporter,
         cancelled: Callable[[], bool],
         heard: Heard = nobody,
@@ -94,11 +93,9 @@ class Fit:
             if loss < position.best_loss:
                 position.best_epoch, position.best_loss = epoch, loss
             position.told = dict(self.balance.told)
+            tell(epoch, {"train_loss": train_loss, "validation_loss": loss})  # first: what a kill repeats is no gap
             save_checkpoint(folder, self.network, self.optimizer, position)
             reporter.metrics = {"train_loss": round(train_loss, 4), "validation_loss": round(loss, 4)}
-            for name, value in reporter.metrics.items():
-                writer.add_scalar(name, value, epoch)
-            writer.flush()
             heard(epoch, loss, logits - self.shift)
         load_best(folder, self.network)
         self._take_back_weights()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from clinical_mm.training.fit import Fit, Heard, nobody
 from clinical_mm.training.prepared import Prepared
 from clinical_mm.training.progress import Reporter
 from clinical_mm.training.reproducible import circumstances
-from clinical_mm.training.request import ALIGNMENT, CHECKPOINT, LOGS, Request
+from clinical_mm.training.request import ALIGNMENT, CHECKPOINT, Request
 from clinical_mm.training.split import rotations
 from clinical_mm.training.stacking import stack
 
@@ -75,7 +75,7 @@ def learn(
     fits, positions = [], []
     for turn, (fit, name) in enumerate(_members(request, prepared, network)):
         reporter.member, reporter.members = turn, config.training.members
-        positions.append(_run(fit, out, name, reporter, cancelled, heard))
+        positions.append(_run(fit, request, name, reporter, cancelled, heard))
         fit.network.merge_adapters()  # before anything is measured: what is judged is what is saved
         fits.append(fit)
     members = tuple((fit, fit.split.validation) for fit in fits)
@@ -138,8 +138,8 @@ def _fit(request: Request, prepared: Prepared, network: MultimodalNetwork, seed:
     return Fit(network, prepared.data, prepared.parts, config.task.kind, chosen, accelerator)
 
 
-def _run(fit: Fit, out: Path, name: Path, reporter: Reporter, cancelled: Cancelling, heard: Heard) -> Position:
-    from torch.utils.tensorboard import SummaryWriter
+def _run(fit: Fit, request: Request, name: Path, reporter: Reporter, cancelled: Cancelling, heard: Heard) -> Position:
+    def tell(epoch: int, values: Mapping[str, float]) -> None:
+        request.tracker.metrics(epoch, {(name / key).as_posix(): value for key, value in values.items()})
 
-    with SummaryWriter(str(out / LOGS / name)) as writer:
-        return fit.run(out / CHECKPOINT / name, writer, reporter, cancelled, heard)
+    return fit.run(request.out / CHECKPOINT / name, tell, reporter, cancelled, heard)

@@ -14,6 +14,9 @@ from clinical_mm.bundle import Bundle
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.features import FeatureCache
+from clinical_mm.training.trackers.base import NOBODY, Tracker
+from clinical_mm.training.trackers.lines import METRICS
+from clinical_mm.training.trackers.mlflow import RUN
 from clinical_mm.training.trials import Storage
 
 INPUTS, ALIGNMENT, CHECKPOINT, LOGS = "inputs.json", "alignment", "checkpoint", "tensorboard"
@@ -32,6 +35,7 @@ class Request:
     parts: Mapping[str, Sequence[str]]
     trials: Storage
     features: FeatureCache | None = None
+    tracker: Tracker = NOBODY
 
 
 def forget_another(request: Request, snapshot_sha256: str) -> None:
@@ -42,6 +46,8 @@ def forget_another(request: Request, snapshot_sha256: str) -> None:
     if told.exists() and told.read_text(encoding="utf-8") != wanted:
         for name in (CHECKPOINT, f"{CHECKPOINT}.old", ALIGNMENT, f"{ALIGNMENT}.old", LOGS):
             shutil.rmtree(out / name, ignore_errors=True)
+        for name in (METRICS, RUN):
+            (out / name).unlink(missing_ok=True)
     told.write_text(wanted, encoding="utf-8")
 
 

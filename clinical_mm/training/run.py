@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_mm.bundle import Bundle, load_bundle, save_bundle
+from clinical_mm.bundle_layout import CARD, REPORT_PAGE
 from clinical_mm.card import make_card
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -29,7 +30,11 @@ from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared, name_of
 from clinical_mm.training.progress import Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
-from clinical_mm.training.request import Request, forget_another, search_sha256
+from clinical_mm.training.request import LOGS, Request, forget_another, search_sha256
+from clinical_mm.training.trackers.base import Each, Tracker, tracked
+from clinical_mm.training.trackers.flat import flat, measured
+from clinical_mm.training.trackers.lines import METRICS, Lines
+from clinical_mm.training.trackers.tensorboard import TensorBoard
 from clinical_mm.training.trials import Storage, kept_trials
 
 if TYPE_CHECKING:
@@ -38,6 +43,8 @@ if TYPE_CHECKING:
     from clinical_mm.training.search import Found
 
 SEARCH, TRIALS = "search", "trials.db"
+JUDGED = ("validation", "test")
+"""Parts of the metrics that trackers are told."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     parts: Mapping[str, Sequence[str]] | None = None,
     trials: Storage | None = None,
     features: FeatureCache | None = None,
+    trackers: Sequence[Tracker] = (),
     progress: Listener | None = None,
     cancelled: Cancelling = lambda: False,
 ) -> TrainedModel:
@@ -80,6 +88,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
             patients' ids.
         trials: where a search keeps its trials; a SQLite file in ``out`` when nothing is said.
         features: where tokens of frozen encoders are kept from one training to the next.
+        trackers: keep what the training tells, beside the event files for TensorBoard in ``out``.
         progress: told how far it is.
         cancelled: asked between batches.
 
@@ -90,10 +99,12 @@ def train(  # noqa: PLR0913 - the parts of one training, named
     """
     old = None if start is None else load_bundle(start)
     kept = trials or Storage.file(out / SEARCH / TRIALS)
-    request = Request(config, snapshot, out, catalogue or Catalogue.load(), device, old, parts or {}, kept, features)
+    tracker = Each((TensorBoard(out / LOGS), Lines(out / METRICS), *trackers))
+    known = catalogue or Catalogue.load()
+    request = Request(config, snapshot, out, known, device, old, parts or {}, kept, features, tracker)
     reporter = Reporter(progress, config.training.epochs, config.search.trials)
     try:
-        with reproducible():
+        with tracked(tracker), reproducible():
             return _train(request, reporter, cancelled)
     finally:
         reporter.close()
@@ -109,7 +120,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
         request, searched = replace(request, config=found.config), {"search": found.account}
         reporter.epochs = found.config.training.epochs
     config, catalogue, out = request.config, request.catalogue, request.out
-    forget_another(request, snapshot_sha256)
+    _begin(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
     parts, diagnoses = prepared.parts, prepared.diagnoses
     learned = learn(request, prepared, reporter, cancelled)
@@ -131,8 +142,25 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     reporter.step("saving", 0, 1)
     places = Places(tuple(prepared.names[i] for i in prepared.used), fit.places(prepared.used))
     save_bundle(bundle, report and replace(report, explanations=card["explanations"]), split, places, manifest)
+    _tell_what_came_of_it(request.tracker, bundle, learned)
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _begin(request: Request, snapshot_sha256: str) -> None:
+    forget_another(request, snapshot_sha256)
+    params = request.config.model_dump(mode="json", exclude={"name", "description"})
+    request.tracker.begin(request.config.name, flat(params))
+    request.tracker.tags({"snapshot_sha256": snapshot_sha256})
+
+
+def _tell_what_came_of_it(tracker: Tracker, bundle: Bundle, learned: Learned) -> None:
+    metrics, data = bundle.card["metrics"], bundle.card["data"]
+    tracker.metrics(learned.positions[0].epoch, measured({part: metrics.get(part) or {} for part in JUDGED}))
+    tracker.tags({"manifest_sha256": data["manifest_sha256"], "weights_sha256": bundle.sha256})
+    for path in (bundle.folder / CARD, bundle.folder / REPORT_PAGE):
+        if path.exists():
+            tracker.artefact(path)
 
 
 def _evaluated(learned: Learned, prepared: Prepared, calibration: Calibration) -> tuple[dict[str, Any], Report | None]:
@@ -188,7 +216,9 @@ def _search(
 
     def one_network(config: ModelConfig, prepared: Prepared, folder: Path, reporter: Reporter, heard: Heard) -> None:
         alone = config.with_values({"training.members": 1})
-        learn(replace(request, config=alone, out=folder), prepared, reporter, cancelled, heard)
+        tracker = TensorBoard(folder / LOGS)
+        with tracked(tracker):
+            learn(replace(request, config=alone, out=folder, tracker=tracker), prepared, reporter, cancelled, heard)
 
     config, folder = request.config, request.out / SEARCH
     folder.mkdir(parents=True, exist_ok=True)

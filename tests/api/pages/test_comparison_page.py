@@ -20,13 +20,22 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def rejected(ward: Ward, trained_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+def compared(ward: Ward, trained_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], str]:
+    """Registers a model of which a comparison says this; gives its id."""
+
+    def register(decision: dict[str, Any]) -> str:
+        monkeypatch.setattr(service, "compared", lambda *_: decision)
+        model = str(ward.services.models.register(ward.admin, None, trained_bundle, "challenger").id)
+        ward.services.promotions.compare(ward.admin, model)
+        return model
+
+    return register
+
+
+@pytest.fixture
+def rejected(compared: Callable[[dict[str, Any]], str]) -> str:
     """The id of a model that fails one sex, by what a comparison of constructed probabilities says."""
-    decision = decide(contest(400, champion=1.2, challenger=4.0, wrong_for="F"), Policy.load()).to_json()
-    monkeypatch.setattr(service, "compared", lambda *_: decision)
-    model = str(ward.services.models.register(ward.admin, None, trained_bundle, "challenger").id)
-    ward.services.promotions.compare(ward.admin, model)
-    return model
+    return compared(decide(contest(400, champion=1.2, challenger=4.0, wrong_for="F"), Policy.load()).to_json())
 
 
 def test_a_rejected_model_shows_why_and_serves_only_for_a_reason(
@@ -60,3 +69,49 @@ def test_a_viewer_reads_a_comparison_and_can_change_nothing(
     page.goto(f"{ward.url}/models/{rejected}/comparison")
     expect(page.get_by_text("cases could show a true gain of")).to_be_visible()
     expect(page.locator("main").get_by_role("button")).to_have_count(0)
+
+
+def test_both_models_reliability_is_drawn_side_by_side(
+    sign_in: Callable[[Role], Page], ward: Ward, compared: Callable[[dict[str, Any]], str]
+) -> None:
+    decision = decide(contest(400, overconfident=4.0), Policy.load()).to_json()
+    page = sign_in(Role.VIEWER)
+    page.goto(f"{ward.url}/models/{compared(decision)}/comparison")
+    diagrams = page.locator("svg.reliability")
+    expect(diagrams).to_have_count(2)
+    champion, challenger = (diagrams.nth(n).bounding_box() for n in (0, 1))
+    assert champion["y"] == challenger["y"]
+    assert champion["x"] + champion["width"] < challenger["x"]
+    assert champion["width"] == pytest.approx(champion["height"], abs=2)
+    for side, figure in zip(("champion", "challenger"), page.locator("figure").all(), strict=True):
+        bins = decision["reliability"][side]
+        assert sum(b["count"] for b in bins) == 400 * 3
+        error = next(c["gain"][side] for c in decision["checks"] if c["about"] == "expected calibration error")
+        expect(figure).to_contain_text(f"{side.capitalize()}, expected calibration error {error['value']:.3f}")
+        drawn = figure.locator("circle").evaluate_all(
+            "all => all.map(c => [+c.getAttribute('cx'), +c.getAttribute('cy')])"
+        )
+        expected = [[100 * b["claimed"], 100 - 100 * b["observed"]["value"]] for b in bins]
+        assert [n for place in drawn for n in place] == pytest.approx(
+            [n for place in expected for n in place], abs=0.01
+        )
+    assert len(decision["reliability"]["challenger"]) > 5
+    assert f"{decision['reliability']['champion'][0]['claimed']:.2f} claimed" in (
+        diagrams.first.get_attribute("aria-label") or ""
+    )
+    page.get_by_text("The numbers").click()
+    expect(page.locator("details tbody tr")).to_have_count(sum(len(b) for b in decision["reliability"].values()))
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_comparison_from_before_reliability_was_kept_still_shows(
+    sign_in: Callable[[Role], Page], ward: Ward, compared: Callable[[dict[str, Any]], str]
+) -> None:
+    decision = decide(contest(400), Policy.load()).to_json()
+    del decision["reliability"]
+    page = sign_in(Role.VIEWER)
+    page.goto(f"{ward.url}/models/{compared(decision)}/comparison")
+    expect(page.get_by_role("heading", name="Challenger minus champion")).to_be_visible()
+    expect(page.locator("svg.reliability")).to_have_count(0)

@@ -207,3 +207,28 @@ def test_training_goes_on_while_the_database_is_away(
     monkeypatch.setattr(TrainingJob, "_command", lambda *_: [sys.executable, "-c", "import time; time.sleep(1)"])
     monkeypatch.setattr(RunRecord, "read", away)
     assert job.train() == "succeeded"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_the_tracking_server_hears_which_run_it_is_told_of(
+    client: httpx.Client, services: Any, labelled: list[Case], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    server = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    mlflow = MlflowClient(server)
+    mlflow.create_experiment("clinical_mm", artifact_location=(tmp_path / "artefacts").as_uri())
+    services.ground.settings.mlflow_tracking_uri = server
+    quick = {"training.epochs": 1, "training.judged_cases": 0, "modalities": {"vitals": {"width": 16}}}
+    run = client.post("/training-runs", json={"config": "small", "set": quick}).json()["id"]
+    job = TrainingJob(services.ground, services.cases, services.models, services.promotions, run)
+    assert server not in " ".join(job._command(tmp_path)), "anyone may read a command line"
+    job.freeze()
+    assert job.train() == "succeeded"
+    [told] = mlflow.search_runs([mlflow.get_experiment_by_name("clinical_mm").experiment_id])
+    assert (told.info.status, told.data.tags["clinical_mm.run"]) == ("FINISHED", run)
+    assert told.data.metrics["validation_loss"] > 0
+    job.tidy()
+    left = wait_until_tidy(job.folder)
+    assert told.info.run_id in left, "what goes on in the same run after a restart"

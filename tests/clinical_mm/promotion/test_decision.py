@@ -113,3 +113,15 @@ def test_a_model_of_other_diagnoses_altogether_is_rejected() -> None:
     decision = decide(apart, PROMOTING)
     assert decision.outcome == "reject"
     assert "knows none of the champion's diagnoses: pneumonia" in decision.reasons[0]
+
+
+def test_claims_of_both_models_are_kept_beside_what_came_true() -> None:
+    boastful = decide(contest(2000, overconfident=5.0), POLICY).to_json()["reliability"]
+    off = {
+        side: sum(b["count"] * abs(b["claimed"] - b["observed"]["value"]) for b in bins) / 6000
+        for side, bins in boastful.items()
+    }
+    assert off["champion"] < 0.02
+    assert off["challenger"] > 0.05
+    low, value, high = (boastful["champion"][0]["observed"][end] for end in ("low", "value", "high"))
+    assert low < value < high

@@ -4,6 +4,7 @@ import { listKey, submitOnChange } from "./case_list.js";
 import { CaseWalk } from "./case_walk.js";
 import { FrameStore } from "./frames.js";
 import { reviewKey, startReview } from "./review.js";
+import { watchRun } from "./run_watch.js";
 import { openHelp, singleKeysOn } from "./shortcuts.js";
 import { Viewer } from "./viewer.js";
 import { viewerKey } from "./viewer_keys.js";
@@ -77,4 +78,5 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 submitOnChange(document);
+watchRun(document.getElementById("run"));
 start();
