@@ -94,10 +94,12 @@ class Workers:
 
 
 def run(kills: int = KILLS) -> str:
-    with tempfile.TemporaryDirectory(prefix="cmm-kill-") as folder:
-        with _postgresql(Path(folder)) as url, ThreadPoolExecutor(2) as both:
-            of_sqlite = both.submit(_killed, Path(folder) / "sqlite", "", ["one"], kills)
-            of_postgresql = both.submit(_killed, Path(folder) / "postgresql", url, ["one", "two"], kills)
+    with tempfile.TemporaryDirectory(prefix="cmm-kill-") as name, ThreadPoolExecutor(2) as both:
+        folder = Path(name)
+        with _postgresql(folder) as url:
+            alone, shared = _ready(folder / "sqlite", ""), _ready(folder / "postgresql", url)
+            of_sqlite = both.submit(_killed, alone, ["one"], kills)
+            of_postgresql = both.submit(_killed, shared, ["one", "two"], kills)
             sqlite, postgresql = of_sqlite.result(), of_postgresql.result()
     return "\n".join(
         [
@@ -131,10 +133,15 @@ def _spread(values: list[float]) -> str:
     return f"{sorted(values)[len(values) // 2]:.1f}, {max(values):.1f}" if values else "-"
 
 
-def _killed(workspace: Path, url: str, names: list[str], kills: int) -> Tally:
+def _ready(workspace: Path, url: str) -> Settings:
+    """A workspace with a migrated database; Alembic takes one at a time."""
     workspace.mkdir()
     settings = Settings(workspace=workspace, database_url=url, device="cpu", embedded_worker=False, _env_file=None)  # type: ignore[call-arg]
     upgrade(settings)
+    return settings
+
+
+def _killed(settings: Settings, names: list[str], kills: int) -> Tally:
     services, workers = build(settings), Workers(settings, names)
     try:
         return _through(services, workers, kills)
@@ -164,11 +171,8 @@ def _through(services: Services, workers: Workers, kills: int) -> Tally:
         )
         tally.models_twice += _count(services, ModelRow, run_id) > 1
         tally.decisions_twice += _count(services, DecisionRow, run_id) > 1
-        print(
-            f"{workers.name}, {turn + 1} of {kills}: {dict(tally.outcomes)}, {tally.waited[-1:]} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        told = f"{workers.name}, {turn + 1} of {kills}: {dict(tally.outcomes)}, {tally.waited[-1]:.1f} s"
+        print(told, file=sys.stderr, flush=True)
     return tally
 
 
