@@ -28,11 +28,11 @@ def serve(host: str, port: int, threads: int, sign_in_as: str | None) -> None:
 @click.command()
 @click.option("--with-parent", type=int, metavar="PID", hidden=True, help="End when that process, our parent, ends.")
 def worker(with_parent: int | None) -> None:
-    """A job worker alone. Give each its own CLINICAL_MM_WORKER_ID, and keep it when the machine restarts.
+    """A job worker alone; as many as there are GPUs. What one that died had begun another finishes.
 
     \b
     Example:
-      CLINICAL_MM_WORKER_ID=gpu-1 CLINICAL_MM_DATABASE_URL=postgresql+psycopg://user@host/db clinical-mm worker
+      CLINICAL_MM_DEVICE=cuda:1 CLINICAL_MM_DATABASE_URL=postgresql+psycopg://user@host/db clinical-mm worker
     """
     from api.services import build
     from api.training.worker import run_worker
