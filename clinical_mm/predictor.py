@@ -21,6 +21,7 @@ from clinical_mm.case import Case
 from clinical_mm.cautions import Seen, mean_states
 from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
+from clinical_mm.information import Information, information
 from clinical_mm.modalities.base import Batch, Sample
 from clinical_mm.network import Output, collate, to_device
 from clinical_mm.notes import phrases
@@ -39,11 +40,17 @@ def load_model(folder: str | Path, device: str = "auto") -> Predictor:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What one pass gives: ``logits_BK``, ``weights_BM`` and of each modality the cases' mean tokens."""
+    """What one pass gives: ``logits_BK``, ``weights_BM``, of each modality the cases' mean tokens.
+
+    Where asked for, also ``alone_BMK``, logits of each modality alone, NaN where a case does not have it, and
+    ``places_BW``, unit vectors in the space of similar cases.
+    """
 
     logits_BK: np.ndarray
     weights_BM: np.ndarray
     means: Mapping[str, Sequence[np.ndarray]]
+    alone_BMK: np.ndarray
+    places_BW: np.ndarray
 
     def states(self, row: int, sample: Mapping[str, Sample | None]) -> dict[str, np.ndarray]:
         """The mean tokens of one case, of the modalities that it has."""
@@ -85,12 +92,12 @@ class Predictor:
             UnreadableFile: a stored file does not decode.
         """
         samples = [self.read(case) for case in cases]
-        answers = self._forward(samples)
+        answers = self._forward(samples, weigh=bool(self.bundle.places.names))
         p_BK = self.calibration.probabilities(answers.logits_BK)
-        rows = zip(cases, samples, p_BK, answers.weights_BM, strict=True)
+        rows = zip(cases, samples, p_BK, answers.weights_BM, self._information(p_BK, answers), strict=True)
         return [
-            self._prediction(Seen(case, sample, answers.states(row, sample)), p, weights)
-            for row, (case, sample, p, weights) in enumerate(rows)
+            self._prediction(Seen(case, sample, answers.states(row, sample)), p, weights, taught)
+            for row, (case, sample, p, weights, taught) in enumerate(rows)
         ]
 
     def logits(self, cases: Sequence[Case]) -> np.ndarray:
@@ -174,9 +181,11 @@ class Predictor:
         batches, present_BM = collate(self.modalities, samples)
         return to_device(batches, self.device), present_BM.to(self.device)
 
-    def _forward(self, samples: Sequence[Mapping[str, Sample | None]]) -> _Answers:
+    def _forward(self, samples: Sequence[Mapping[str, Sample | None]], *, weigh: bool = False) -> _Answers:
+        """``weigh``: whether to tell what information follows from too."""
         logits = [np.zeros((0, len(self.diagnoses)), np.float32)]
         weights = [np.zeros((0, len(self.modalities)), np.float32)]
+        alone, places = [np.zeros((0, len(self.modalities), len(self.diagnoses)), np.float32)], []
         means: dict[str, list[np.ndarray]] = {name: [] for name in self.modalities}
         for start in range(0, len(samples), BATCH):
             batches, present_BM = self.batch(samples[start : start + BATCH])
@@ -184,11 +193,34 @@ class Predictor:
                 output: Output = self.network(batches, present_BM)
                 for name, mean_BD in mean_states(output.tokens).items():
                     means[name] += list(mean_BD)
+                if weigh:
+                    alone.append(self._alone(output, present_BM))
+                    places.append(self.network.place(output, present_BM).float().cpu().numpy())
             logits.append(output.logits_BK.float().cpu().numpy())
             weights.append(output.weights_BM.float().cpu().numpy())
-        return _Answers(np.concatenate(logits), np.concatenate(weights), means)
+        placed = np.concatenate(places) if places else np.zeros((0, 1), np.float32)
+        return _Answers(np.concatenate(logits), np.concatenate(weights), means, np.concatenate(alone), placed)
 
-    def _prediction(self, seen: Seen, p_K: np.ndarray, weights_M: np.ndarray) -> Prediction:
+    def _alone(self, output: Output, present_BM: Tensor) -> np.ndarray:
+        """``logits[B, M, K]`` of each modality alone, from tokens that are there: the encoders do not run again."""
+        found = []
+        for column in range(len(self.modalities)):
+            there_B1 = present_BM[:, column, None]
+            only_BM = torch.zeros_like(present_BM)
+            only_BM[:, column] = True
+            told: Output = self.network.join(output.tokens, torch.where(there_B1, only_BM, present_BM))
+            found.append(told.logits_BK.float().masked_fill(~there_B1, float("nan")).cpu().numpy())
+        return np.stack(found, axis=1)
+
+    def _information(self, p_BK: np.ndarray, answers: _Answers) -> Sequence[Information | None]:
+        similarity_B = self.bundle.places.similarity(answers.places_BW) if len(answers.places_BW) else None
+        if similarity_B is None:
+            return [None] * len(p_BK)
+        logits_BMK = answers.alone_BMK
+        alone = self.calibration.probabilities(logits_BMK.reshape(-1, logits_BMK.shape[-1])).reshape(logits_BMK.shape)
+        return information(p_BK, alone, similarity_B, self.calibration.kind)
+
+    def _prediction(self, seen: Seen, p_K: np.ndarray, weights_M: np.ndarray, taught: Information | None) -> Prediction:
         chosen = self.calibration.prediction_set(p_K)
         everything = self.calibration.kind == "exclusive" and len(chosen) == len(self.diagnoses) > 1
         order = np.argsort(-p_K, kind="stable")
@@ -205,6 +237,7 @@ class Predictor:
             ),
             warnings=tuple(self.bundle.checks.cautions(seen)),
             abstained=everything,
+            information=taught,
         )
 
 
