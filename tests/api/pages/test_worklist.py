@@ -67,14 +67,17 @@ def test_orders_sort_the_list_and_stay_in_the_address(clinician: Page, ward: War
 
 
 def test_what_a_case_would_teach_is_told_where_the_list_is_ordered_by_it(clinician: Page, ward: Ward) -> None:
-    for name, information in {"dull": 0.12, "telling": 0.34}.items():
-        weigh(ward, ward.note_only("most to learn from", patient=name), 0.5, information=information)
+    cases = {name: ward.note_only("most to learn from", patient=name) for name in ("telling", "dull")}
+    for name, information in {"telling": 0.34, "dull": 0.12}.items():
+        weigh(ward, cases[name], 0.5, information=information)
     show(clinician, ward, q="most to learn from")
     expect(clinician.locator("[data-name=information]")).to_have_count(0)
     clinician.get_by_label("Order").select_option("most to learn from")
     expect(clinician.locator("[data-name=information]")).to_have_text([re.compile("0.34"), re.compile("0.12")])
     clinician.get_by_role("link", name="telling").click()
+    clinician.wait_for_url(f"**/cases/{cases['telling']}*")  # loaded, scripts too
     clinician.keyboard.press("n")  # the next case is the next in this order
+    clinician.wait_for_url(f"**/cases/{cases['dull']}*")
     expect(clinician.locator("h1")).to_have_text("dull")
 
 
