@@ -22,7 +22,7 @@ from clinical_mm.cautions import Seen, mean_states
 from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
 from clinical_mm.information import Information, information
-from clinical_mm.modalities.base import Batch, Sample
+from clinical_mm.modalities.base import Batch, Sample, Tokens
 from clinical_mm.network import Output, collate, to_device
 from clinical_mm.notes import phrases
 
@@ -203,14 +203,17 @@ class Predictor:
 
     def _alone(self, output: Output, present_BM: Tensor) -> np.ndarray:
         """``logits[B, M, K]`` of each modality alone, from tokens that are there: the encoders do not run again."""
-        found = []
-        for column in range(len(self.modalities)):
-            there_B1 = present_BM[:, column, None]
-            only_BM = torch.zeros_like(present_BM)
-            only_BM[:, column] = True
-            told: Output = self.network.join(output.tokens, torch.where(there_B1, only_BM, present_BM))
-            found.append(told.logits_BK.float().masked_fill(~there_B1, float("nan")).cpu().numpy())
-        return np.stack(found, axis=1)
+        count = len(self.modalities)
+        each_MBM = torch.eye(count, dtype=torch.bool, device=self.device).unsqueeze(1) & present_BM
+        there_MB1 = each_MBM.any(2, keepdim=True)
+        allowed_MBM = torch.where(there_MB1, each_MBM, present_BM)
+        tokens = {
+            name: Tokens(part.tokens_BND.repeat(count, 1, 1), part.mask_BN.repeat(count, 1))
+            for name, part in output.tokens.items()
+        }
+        told: Output = self.network.join(tokens, allowed_MBM.flatten(0, 1))
+        logits_MBK = told.logits_BK.float().unflatten(0, (count, -1)).masked_fill(~there_MB1, float("nan"))
+        return np.asarray(logits_MBK.transpose(0, 1).cpu().numpy())
 
     def _information(self, p_BK: np.ndarray, answers: _Answers) -> Sequence[Information | None]:
         similarity_B = self.bundle.places.similarity(answers.places_BW) if len(answers.places_BW) else None
