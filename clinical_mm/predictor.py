@@ -212,7 +212,9 @@ class Predictor:
             for name, part in output.tokens.items()
         }
         told: Output = self.network.join(tokens, allowed_MBM.flatten(0, 1))
-        logits_MBK = told.logits_BK.float().unflatten(0, (count, -1)).masked_fill(~there_MB1, float("nan"))
+        logits_MBK = (
+            told.logits_BK.float().reshape(count, -1, len(self.diagnoses)).masked_fill(~there_MB1, float("nan"))
+        )
         return np.asarray(logits_MBK.transpose(0, 1).cpu().numpy())
 
     def _information(self, p_BK: np.ndarray, answers: _Answers) -> Sequence[Information | None]:
