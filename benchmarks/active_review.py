@@ -61,7 +61,7 @@ class Plan:
         return ModelConfig.load("small", {**told, **{f"training.{name}": value for name, value in training.items()}})
 
 
-FULL = Plan(cases=2600, start=100, step=100, most=800, seeds=6, epochs=20)
+FULL = Plan(cases=2750, start=100, step=100, most=800, seeds=8, epochs=20)
 QUICK = Plan(cases=150, start=30, step=15, most=60, seeds=2, epochs=2)
 
 
