@@ -32,6 +32,7 @@ BENCHMARKS = (
     "gpu_training",
     "fusions",
     "label_efficiency",
+    "active_review",
     "cautions",
     "pages",
     "negation",

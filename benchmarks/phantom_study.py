@@ -47,9 +47,9 @@ class Study:
     prepared: Prepared
 
     @classmethod
-    def of(cls, config: ModelConfig, cases: int) -> Study:
+    def of(cls, config: ModelConfig, cases: int, seed: int = 0) -> Study:
         """Draw and read."""
-        drawn = list(draw(cases, seed=0))
+        drawn = list(draw(cases, seed))
         ready = prepare([d.case for d in drawn], config, Catalogue.load(), silent())
         return cls(config, [d.truth.evidence for d in drawn], ready)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from clinical_mm.information import Information
 from clinical_mm.modalities.base import HeatMap, Span, VitalAttribution
 from clinical_mm.notes import Phrase
 
@@ -47,7 +48,8 @@ class Caution:
 class Prediction:
     """Calibrated probabilities, most probable first, and the diagnoses that cannot be ruled out at ``coverage``.
 
-    ``abstained`` is True where an exclusive task rules nothing out: the model has no answer.
+    ``abstained`` is True where an exclusive task rules nothing out: the model has no answer. ``information`` tells what
+    a label of the case would teach the model; None where it is not kept where the cases lie that taught it.
     """
 
     diagnoses: tuple[DiagnosisProbability, ...]
@@ -56,6 +58,7 @@ class Prediction:
     modalities: tuple[ModalityShare, ...]
     warnings: tuple[Caution, ...]
     abstained: bool
+    information: Information | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's shape, without what the service adds (ids, time, model)."""
@@ -76,6 +79,7 @@ class Prediction:
             ],
             "warnings": [{"code": w.code, "detail": w.detail} for w in self.warnings],
             "abstained": self.abstained,
+            "information": None if self.information is None else self.information.to_json(),
         }
 
 

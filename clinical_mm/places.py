@@ -31,6 +31,12 @@ class Places:
         closest = np.argsort(-similarity, kind="stable")[:limit]
         return [(self.names[i], float(similarity[i])) for i in closest]
 
+    def similarity(self, vectors: np.ndarray) -> np.ndarray | None:
+        """Cosine of unit ``vectors[B, W]`` with the closest of the cases, ``float32[B]``; None where there are none."""
+        if not self.names:
+            return None
+        return np.asarray((vectors @ self.vectors.T).max(1))
+
     def save(self, path: Path) -> None:
         """Write one safetensors file, half precision; the names stand in its header."""
         save_file({"vectors": self.vectors.astype(np.float16)}, path, metadata={"names": json.dumps(self.names)})

@@ -23,6 +23,7 @@ from clinical_mm.device import choose_device
 from clinical_mm.errors import InvalidCase, InvalidConfig, UnknownCode
 from clinical_mm.features import FeatureCache
 from clinical_mm.frozen import FrozenEncoder, stacked
+from clinical_mm.information import Information, information
 from clinical_mm.modalities.base import Batch, Sample, Tokens
 from clinical_mm.network import Output, collate, to_device
 from clinical_mm.notes import phrases
@@ -41,11 +42,17 @@ def load_model(folder: str | Path, device: str = "auto", features: FeatureCache 
 
 @dataclass(frozen=True)
 class _Answers:
-    """What one pass gives: ``logits_BK``, ``weights_BM`` and of each modality the cases' mean tokens."""
+    """What one pass gives: ``logits_BK``, ``weights_BM``, of each modality the cases' mean tokens.
+
+    Where asked for, also ``alone_BMK``, logits of each modality alone, NaN where a case does not have it, and
+    ``places_BW``, unit vectors in the space of similar cases.
+    """
 
     logits_BK: np.ndarray
     weights_BM: np.ndarray
     means: Mapping[str, Sequence[np.ndarray]]
+    alone_BMK: np.ndarray
+    places_BW: np.ndarray
 
     def states(self, row: int, sample: Mapping[str, Sample | None]) -> dict[str, np.ndarray]:
         """The mean tokens of one case, of the modalities that it has."""
@@ -89,12 +96,12 @@ class Predictor:
             UnreadableFile: a stored file does not decode.
         """
         samples = [self.read(case) for case in cases]
-        answers = self._forward(samples, cases)
+        answers = self._forward(samples, cases, weigh=bool(self.bundle.places.names))
         p_BK = self.calibration.probabilities(answers.logits_BK)
-        rows = zip(cases, samples, p_BK, answers.weights_BM, strict=True)
+        rows = zip(cases, samples, p_BK, answers.weights_BM, self._information(p_BK, answers), strict=True)
         return [
-            self._prediction(Seen(case, sample, answers.states(row, sample)), p, weights)
-            for row, (case, sample, p, weights) in enumerate(rows)
+            self._prediction(Seen(case, sample, answers.states(row, sample)), p, weights, taught)
+            for row, (case, sample, p, weights, taught) in enumerate(rows)
         ]
 
     def logits(self, cases: Sequence[Case]) -> np.ndarray:
@@ -197,21 +204,53 @@ class Predictor:
             found[name] = stacked([placed.get(i) for i in range(len(samples))], frozen.width).to(self.device)
         return found
 
-    def _forward(self, samples: Sequence[Mapping[str, Sample | None]], cases: Sequence[Case] = ()) -> _Answers:
+    def _forward(
+        self, samples: Sequence[Mapping[str, Sample | None]], cases: Sequence[Case] = (), *, weigh: bool = False
+    ) -> _Answers:
+        """``weigh``: whether to tell what information follows from too."""
         logits = [np.zeros((0, len(self.diagnoses)), np.float32)]
         weights = [np.zeros((0, len(self.modalities)), np.float32)]
+        alone, places = [np.zeros((0, len(self.modalities), len(self.diagnoses)), np.float32)], []
         means: dict[str, list[np.ndarray]] = {name: [] for name in self.modalities}
         for start in range(0, len(samples), BATCH):
             some = slice(start, start + BATCH)
             with self.lock, torch.inference_mode():
-                output, _ = self._output(samples[some], cases[some])
+                output, present_BM = self._output(samples[some], cases[some])
                 for name, mean_BD in mean_states(output.tokens).items():
                     means[name] += list(mean_BD)
+                if weigh:
+                    alone.append(self._alone(output, present_BM))
+                    places.append(self.network.place(output, present_BM).float().cpu().numpy())
             logits.append(output.logits_BK.float().cpu().numpy())
             weights.append(output.weights_BM.float().cpu().numpy())
-        return _Answers(np.concatenate(logits), np.concatenate(weights), means)
+        placed = np.concatenate(places) if places else np.zeros((0, 1), np.float32)
+        return _Answers(np.concatenate(logits), np.concatenate(weights), means, np.concatenate(alone), placed)
 
-    def _prediction(self, seen: Seen, p_K: np.ndarray, weights_M: np.ndarray) -> Prediction:
+    def _alone(self, output: Output, present_BM: Tensor) -> np.ndarray:
+        """``logits[B, M, K]`` of each modality alone, from tokens that are there: the encoders do not run again."""
+        count = len(self.modalities)
+        each_MBM = torch.eye(count, dtype=torch.bool, device=self.device).unsqueeze(1) & present_BM
+        there_MB1 = each_MBM.any(2, keepdim=True)
+        allowed_MBM = torch.where(there_MB1, each_MBM, present_BM)
+        tokens = {
+            name: Tokens(part.tokens_BND.repeat(count, 1, 1), part.mask_BN.repeat(count, 1))
+            for name, part in output.tokens.items()
+        }
+        told: Output = self.network.join(tokens, allowed_MBM.flatten(0, 1))
+        logits_MBK = (
+            told.logits_BK.float().reshape(count, -1, len(self.diagnoses)).masked_fill(~there_MB1, float("nan"))
+        )
+        return np.asarray(logits_MBK.transpose(0, 1).cpu().numpy())
+
+    def _information(self, p_BK: np.ndarray, answers: _Answers) -> Sequence[Information | None]:
+        similarity_B = self.bundle.places.similarity(answers.places_BW) if len(answers.places_BW) else None
+        if similarity_B is None:
+            return [None] * len(p_BK)
+        logits_BMK = answers.alone_BMK
+        alone = self.calibration.probabilities(logits_BMK.reshape(-1, logits_BMK.shape[-1])).reshape(logits_BMK.shape)
+        return information(p_BK, alone, similarity_B, self.calibration.kind)
+
+    def _prediction(self, seen: Seen, p_K: np.ndarray, weights_M: np.ndarray, taught: Information | None) -> Prediction:
         chosen = self.calibration.prediction_set(p_K)
         everything = self.calibration.kind == "exclusive" and len(chosen) == len(self.diagnoses) > 1
         order = np.argsort(-p_K, kind="stable")
@@ -229,6 +268,7 @@ class Predictor:
             ),
             warnings=tuple(self.bundle.checks.cautions(seen)),
             abstained=everything,
+            information=taught,
         )
 
 

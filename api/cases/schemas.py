@@ -14,7 +14,7 @@ CaseIn = CaseDocument
 
 Review = Literal["unreviewed", "unsure", "reviewed", "submitted"]
 """``submitted``: labelled by whoever sent the case, reviewed by nobody."""
-Order = Literal["newest", "worklist", "uncertainty", "disagreement"]
+Order = Literal["newest", "worklist", "uncertainty", "disagreement", "information"]
 """``worklist``: unreviewed, unsure, reviewed, submitted, each by uncertainty. Not predicted yet = last."""
 
 
@@ -64,6 +64,7 @@ class CaseOut(BaseModel):
     review: Review
     uncertainty: float | None
     disagreement: float | None
+    information: float | None
     synthetic: bool
     acquired_at: datetime | None
     created_at: datetime

@@ -28,7 +28,7 @@ from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
 PAGE = 200
 Weigh = Callable[[Session, CaseRow], None]
-"""Sets a case's uncertainty and disagreement; the room of the predictions, which these follow from, lies above."""
+"""Sets a case's sort keys (``worklist.DOUBTS``); the room of the predictions, which these follow from, lies above."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class CaseRow(Base):
         Index("ix_cases_worklist", "project_id", "review_state", "uncertainty", "id"),
         Index("ix_cases_uncertainty", "project_id", "uncertainty", "id"),
         Index("ix_cases_disagreement", "project_id", "disagreement", "id"),
+        Index("ix_cases_information", "project_id", "information", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -59,7 +60,8 @@ class CaseRow(Base):
     """Two reviewers name different diagnoses."""
     uncertainty: Mapped[float] = mapped_column(default=NOT_KNOWN)
     disagreement: Mapped[float] = mapped_column(default=NOT_KNOWN)
-    """Both 0..1 of the newest prediction (predictions/doubt.py); kept here so that an index can sort by them."""
+    information: Mapped[float] = mapped_column(default=NOT_KNOWN)
+    """All 0..1 of the newest prediction (predictions/doubt.py); kept here so that an index can sort by them."""
     synthetic: Mapped[bool] = mapped_column(default=False)
     acquired_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

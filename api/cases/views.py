@@ -29,6 +29,7 @@ def case_out(row: CaseRow) -> CaseOut:
         review=REVIEW[row.review_state],
         uncertainty=known(row.uncertainty),
         disagreement=known(row.disagreement),
+        information=known(row.information),
         synthetic=row.synthetic,
         acquired_at=row.acquired_at,
         created_at=row.created_at,

@@ -18,8 +18,10 @@ SORTED_BY: dict[Order, tuple[str, ...]] = {
     "worklist": ("review_state", "uncertainty", "id"),
     "uncertainty": ("uncertainty", "id"),
     "disagreement": ("disagreement", "id"),
+    "information": ("information", "id"),
 }
 """All falling, so that one index read backwards serves an order; ids grow with time."""
+DOUBTS = ("uncertainty", "disagreement", "information")
 STATES: dict[Review, int] = {name: state for state, name in REVIEW.items()}
 BETWEEN = "~"
 
@@ -43,8 +45,7 @@ def position(case: CaseOut, order: Order) -> str:
     found = {
         "id": case.id,
         "review_state": STATES[case.review],
-        "uncertainty": NOT_KNOWN if case.uncertainty is None else case.uncertainty,
-        "disagreement": NOT_KNOWN if case.disagreement is None else case.disagreement,
+        **{name: NOT_KNOWN if (key := getattr(case, name)) is None else key for name in DOUBTS},
     }
     return BETWEEN.join(str(found[name]) for name in SORTED_BY[order])
 

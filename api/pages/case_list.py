@@ -25,6 +25,7 @@ ORDERS: dict[Order, str] = {
     "worklist": "to review first",
     "uncertainty": "most uncertain",
     "disagreement": "most disagreement",
+    "information": "most to learn from",
     "newest": "newest",
 }
 TABS: dict[str, str] = {

@@ -1,9 +1,10 @@
-"""How unsure a model is of a case, and how far others are from what it says: the sort keys of the worklist.
+"""How unsure a model is of a case, how far others are from what it says, what it would learn: the worklist's sort keys.
 
 Uncertainty, of the newest prediction, 0..1: where diagnoses may co-occur the largest binary entropy among them, where
 exactly one holds the entropy over all, divided by its largest value. Disagreement, 0..1: 1 where two reviewers name
 different diagnoses; else the largest |label - p| where the case has a label; else the largest |p - p'|, with p' what
-the model before said of the same version of the case.
+the model before said of the same version of the case. Information, 0..1: what the newest prediction says that a label
+would teach (clinical_mm/information.py); 0 where the case has a label.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def weigh(session: Session, case: CaseRow) -> None:
     newest = session.scalar(of_case)
     now = {} if newest is None else _probabilities(newest)
     case.uncertainty = uncertainty(list(now.values()))
+    case.information = _information(newest, case)
     if case.contested:
         case.disagreement = 1.0
     elif newest is None or case.diagnoses is not None:
@@ -67,6 +69,13 @@ def said_before(predictions: Sequence[PredictionOut]) -> PredictionOut | None:
         if earlier.model != newest.model and earlier.case_version == newest.case_version:
             return earlier
     return None
+
+
+def _information(newest: PredictionRow | None, case: CaseRow) -> float:
+    told = None if newest is None else newest.result.get("information")
+    if told is None:
+        return NOT_KNOWN
+    return 0.0 if case.diagnoses is not None else float(told["score"])
 
 
 def _probabilities(row: PredictionRow) -> dict[str, float]:

@@ -50,6 +50,15 @@ class WarningOut(BaseModel):
     detail: str
 
 
+class InformationOut(BaseModel):
+    """What a label of the case would teach the model: ``score``, the mean of the others; each 0 to 1."""
+
+    score: float
+    uncertainty: float
+    disagreement: float
+    novelty: float
+
+
 class PredictionOut(BaseModel):
     """What a model said about a case."""
 
@@ -64,6 +73,9 @@ class PredictionOut(BaseModel):
     modalities: list[ModalityOut]
     warnings: list[WarningOut]
     abstained: bool
+    information: Annotated[
+        InformationOut | None, Field(description="null = made before it was told, or the model keeps no cases")
+    ] = None
 
 
 class PredictionList(BaseModel):

@@ -94,7 +94,7 @@ def judge(
     rows: dict[str, list[_Row]] = {name: [] for name in ways}
     for done, case in enumerate(cases):
         with predictor.lock:
-            target = predictor.predict([case])[0].diagnoses[0].code
+            target = predictor.diagnoses[int(predictor.logits([case])[0].argmax())]
             found = _judged(Question(predictor, case, target), Question(shuffled, case, target), ways)
         for name, row in found.items():
             rows[name].append(row)

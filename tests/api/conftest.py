@@ -33,6 +33,7 @@ from api.ground.migrate import upgrade
 from api.settings import Settings
 from clinical_mm.answers import DiagnosisProbability, ModalityShare, Prediction
 from clinical_mm.case import Case
+from clinical_mm.information import Information
 from clinical_mm.phantom import draw
 from tests.api.stored import Stored
 
@@ -239,17 +240,19 @@ def model(new_model: Callable[..., str]) -> str:
 
 @pytest.fixture
 def says(services: Any, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Lets a model say of a case what a test wants to hear: probabilities by code, strangeness by modality."""
+    """Lets a model say of a case what a test wants to hear: probabilities by code, strangeness by modality, information."""
 
     def say(
         case: str,
         probabilities: dict[str, float],
         model: str | None = None,
         strangeness: dict[str, float | None] | None = None,
+        information: float | None = None,
     ) -> dict[str, Any]:
         diagnoses = tuple(DiagnosisProbability(code, code, p) for code, p in probabilities.items())
         shares = tuple(ModalityShare(name, True, 0.0, far) for name, far in (strangeness or {}).items())
-        answer = Prediction(diagnoses, 0.9, (), shares, (), abstained=False)
+        teaches = None if information is None else Information(information, information, information)
+        answer = Prediction(diagnoses, 0.9, (), shares, (), abstained=False, information=teaches)
         queue = SimpleNamespace(predict=lambda _: answer, close=lambda: None)
         monkeypatch.setattr(services.predictions, "_queue", lambda _: queue)
         return dict(client.post(f"/cases/{case}/predictions", json={"model": model}).raise_for_status().json())

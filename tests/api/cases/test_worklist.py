@@ -15,7 +15,7 @@ from api.predictions.doubt import uncertainty
 from tests.api.conftest import case_json
 
 Says = Callable[..., dict[str, Any]]
-ORDERS = ["newest", "worklist", "uncertainty", "disagreement"]
+ORDERS = ["newest", "worklist", "uncertainty", "disagreement", "information"]
 
 
 def submit(client: httpx.Client, name: str, label: Any = ...) -> str:
@@ -116,6 +116,53 @@ def test_two_reviewers_who_name_different_diagnoses_disagree_wholly(
     assert keys(first, case)[2] == pytest.approx(0.9)
 
 
+def teaches(client: httpx.Client, case: str) -> float | None:
+    told: float | None = client.get(f"/cases/{case}").json()["information"]
+    return told
+
+
+def test_what_a_label_would_teach_comes_first_and_what_has_one_last_but_for_the_unknown(
+    client: httpx.Client, model: str, says: Says
+) -> None:
+    cases = {name: submit(client, name) for name in ("little", "much", "some", "before it was told", "unpredicted")}
+    cases["labelled"] = submit(client, "labelled", ["pneumonia"])
+    for name, told in {"little": 0.1, "much": 0.7, "some": 0.4, "labelled": 0.9, "before it was told": None}.items():
+        says(cases[name], {"pneumonia": 0.5}, information=told)
+    expected = ["much", "some", "little", "labelled", "unpredicted", "before it was told"]
+    assert listed(client, order="information") == expected
+    assert paged(client, order="information", limit=1) == expected
+    told = {name: teaches(client, case) for name, case in cases.items()}
+    assert (told["much"], told["labelled"], told["unpredicted"]) == (pytest.approx(0.7), 0, None)
+    assert told["before it was told"] is None
+
+
+def test_a_label_takes_a_case_off_the_top_of_what_teaches_and_undoing_brings_it_back(
+    client: httpx.Client, model: str, says: Says
+) -> None:
+    case = submit(client, "teaches")
+    says(case, {"pneumonia": 0.5}, information=0.6)
+    said = review(client, case, "override", ["covid-19"])
+    assert teaches(client, case) == 0
+    client.post(f"/reviews/{said['id']}/withdraw").raise_for_status()
+    assert teaches(client, case) == pytest.approx(0.6)
+    review(client, case, "unsure")
+    assert teaches(client, case) == pytest.approx(0.6)  # still no label
+
+
+def test_pages_of_what_teaches_most_go_on_where_they_were_while_reviews_move_cases(
+    client: httpx.Client, model: str, says: Says
+) -> None:
+    cases = [submit(client, f"page {n}") for n in range(5)]
+    for n, case in enumerate(cases):
+        says(case, {"pneumonia": 0.5}, information=0.3 if n in (1, 2) else 0.9 - n / 10)  # two teach the same
+    first = client.get("/cases", params={"order": "information", "limit": 2}).json()
+    review(client, cases[0], "override", [])
+    says(cases[4], {"pneumonia": 0.5}, information=0.95)  # rises above the page that was read
+    rest = paged(client, order="information", limit=1, cursor=first["next_cursor"])
+    assert [c["external_id"] for c in first["items"]] == ["page 0", "page 3"]
+    assert rest == ["page 2", "page 1", "page 0"]
+
+
 def test_a_label_changed_by_hand_moves_the_case(client: httpx.Client, ward: dict[str, str]) -> None:
     client.patch(f"/cases/{ward['torn']}", json={"diagnoses": []}).raise_for_status()
     assert keys(client, ward["torn"]) == ("submitted", 1.0, 0.5)
@@ -168,6 +215,7 @@ def test_counts_tell_what_is_left_under_the_same_conditions(client: httpx.Client
         ({"order": "uncertainty", "cursor": "case_1"}, "/cursor"),
         ({"order": "uncertainty", "cursor": "nan~case_1"}, "/cursor"),
         ({"order": "worklist", "cursor": "7~0.5~case_1"}, "/cursor"),
+        ({"order": "information", "cursor": "inf~case_1"}, "/cursor"),
         ({"order": "newest", "cursor": "0.5~case_1"}, "/cursor"),
     ],
 )
@@ -179,7 +227,7 @@ def test_a_wrong_order_state_or_cursor_is_422_and_names_itself(
     assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("order", ["worklist", "uncertainty", "disagreement"])
+@pytest.mark.parametrize("order", ["worklist", "uncertainty", "disagreement", "information"])
 def test_an_index_serves_each_order_so_that_nothing_is_sorted(services: Any, order: Any) -> None:
     engine = services.ground.database.engine
     query = worklist.page("project_x", CaseFilter(order=order)).limit(40)

@@ -20,11 +20,11 @@ def show(page: Page, ward: Ward, **filters: str) -> None:
     page.goto(f"{ward.url}/?{'&'.join(f'{name}={value}' for name, value in filters.items())}")
 
 
-def weigh(ward: Ward, case_id: str, uncertainty: float, disagreement: float = -1.0) -> None:
+def weigh(ward: Ward, case_id: str, uncertainty: float, disagreement: float = -1.0, information: float = -1.0) -> None:
     """Give a case its place in the list, whatever the tiny model says of it."""
     with ward.services.ground.database.transaction() as session:
         row = ward.services.cases.row(session, ward.admin.project_id, case_id)
-        row.uncertainty, row.disagreement = uncertainty, disagreement
+        row.uncertainty, row.disagreement, row.information = uncertainty, disagreement, information
 
 
 def test_tabs_count_what_is_left_and_filter_under_the_same_search(clinician: Page, ward: Ward) -> None:
@@ -45,16 +45,17 @@ def test_tabs_count_what_is_left_and_filter_under_the_same_search(clinician: Pag
 
 def test_orders_sort_the_list_and_stay_in_the_address(clinician: Page, ward: Ward) -> None:
     cases = {name: ward.note_only("orders are chosen", patient=name) for name in ("calm", "torn", "disputed", "new")}
-    for name, (uncertainty, disagreement) in {"calm": (0.1, 0.2), "torn": (0.9, -1), "disputed": (0.5, 1)}.items():
-        weigh(ward, cases[name], uncertainty, disagreement)
+    for name, keys in {"calm": (0.1, 0.2, 0.6), "torn": (0.9, -1, 0.2), "disputed": (0.5, 1, 0.4)}.items():
+        weigh(ward, cases[name], *keys)
     ward.services.reviews.create(ward.admin, cases["torn"], ReviewIn(verdict="unsure"))
-    weigh(ward, cases["torn"], 0.9)
+    weigh(ward, cases["torn"], 0.9, information=0.2)
     show(clinician, ward, q="orders are chosen")
     expect(clinician.locator("a.open")).to_have_text(["disputed", "calm", "new", "torn"])  # to review first
     expect(clinician.locator("tr", has_text="new").get_by_text("not predicted yet")).to_be_visible()
     for order, expected in {
         "uncertainty": ["torn", "disputed", "calm", "new"],
         "disagreement": ["disputed", "calm", "new", "torn"],
+        "information": ["calm", "disputed", "torn", "new"],
         "newest": ["new", "disputed", "torn", "calm"],
     }.items():
         clinician.get_by_label("Order").select_option(order)
@@ -63,6 +64,21 @@ def test_orders_sort_the_list_and_stay_in_the_address(clinician: Page, ward: War
     clinician.get_by_role("link", name="Unsure").click()
     clinician.wait_for_url("**/?*review=unsure*")
     assert "order=newest" in clinician.url
+
+
+def test_what_a_case_would_teach_is_told_where_the_list_is_ordered_by_it(clinician: Page, ward: Ward) -> None:
+    cases = {name: ward.note_only("most to learn from", patient=name) for name in ("telling", "dull")}
+    for name, information in {"telling": 0.34, "dull": 0.12}.items():
+        weigh(ward, cases[name], 0.5, information=information)
+    show(clinician, ward, q="most to learn from")
+    expect(clinician.locator("[data-name=information]")).to_have_count(0)
+    clinician.get_by_label("Order").select_option("most to learn from")
+    expect(clinician.locator("[data-name=information]")).to_have_text([re.compile("0.34"), re.compile("0.12")])
+    clinician.get_by_role("link", name="telling").click()
+    clinician.wait_for_url(f"**/cases/{cases['telling']}*")  # loaded, scripts too
+    clinician.keyboard.press("n")  # the next case is the next in this order
+    clinician.wait_for_url(f"**/cases/{cases['dull']}*")
+    expect(clinician.locator("h1")).to_have_text("dull")
 
 
 def test_from_the_list_through_reviews_to_the_next_case_by_keys_alone(clinician: Page, ward: Ward) -> None:
