@@ -55,6 +55,7 @@ class Case:
         vitals: catalogue name -> value in the catalogue's unit. What is missing is not in the mapping.
         images: files in the order sent; several DICOM instances of one series are read as one volume.
         diagnoses: catalogue codes; None = unlabelled, () = labelled with none of the catalogue's diagnoses.
+        label_from: ids of the reviews that name this label; empty = it is as it was sent.
     """
 
     patient: Patient
@@ -65,6 +66,7 @@ class Case:
     id: str = ""
     external_id: str | None = None
     acquired_at: datetime | None = None
+    label_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vitals", MappingProxyType(dict(self.vitals)))

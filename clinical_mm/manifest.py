@@ -29,6 +29,7 @@ class UsedCase:
         patient: a number; cases of one patient share it.
         content_sha256: of what the model was shown: note, vitals, age, sex, and its images' contents.
         images: SHA-256 of each image file.
+        label_from: ids of the reviews that named the label; empty = it was as sent, or the model is older than this.
     """
 
     case: str
@@ -37,6 +38,7 @@ class UsedCase:
     patient: int
     content_sha256: str
     images: tuple[str, ...]
+    label_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Manifest:
                     numbers.setdefault(case.patient.id, len(numbers)),
                     content_sha256(case),
                     tuple(image.sha256 for image in case.images),
+                    case.label_from,
                 )
                 for case, name in zip(cases, names, strict=True)
             )
@@ -84,6 +87,7 @@ class Manifest:
             ("patient", pa.int64()),
             ("content_sha256", pa.string()),
             ("images", pa.list_(pa.string())),
+            ("label_from", pa.list_(pa.string())),
         ]
         rows = [asdict(case) for case in self.cases]
         parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), path)
@@ -111,7 +115,8 @@ def content_sha256(case: Case) -> str:
 def _rows(table: Iterable[Mapping[str, Any]]) -> Iterator[UsedCase]:
     for row in table:
         labels = None if row["diagnoses"] is None else tuple(row["diagnoses"])
-        yield UsedCase(**{**row, "diagnoses": labels, "images": tuple(row["images"])})
+        lists = {"images": tuple(row["images"]), "label_from": tuple(row.get("label_from", ()))}
+        yield UsedCase(**{**row, "diagnoses": labels, **lists})
 
 
 def _canonical(document: Mapping[str, object]) -> bytes:

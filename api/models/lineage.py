@@ -54,6 +54,7 @@ def _out(used: UsedCase, labels: Labels) -> UsedCaseOut:
         part=used.part,
         diagnoses=None if used.diagnoses is None else list(used.diagnoses),
         stored=used.case in labels,
+        label_from=list(used.label_from),
         diagnoses_now=None if now is None else list(now),
         content_sha256=used.content_sha256,
     )

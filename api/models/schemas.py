@@ -57,12 +57,14 @@ class UsedCaseOut(BaseModel):
     """A case of a model's snapshot.
 
     ``part``: train, validation, test or left_out; ``diagnoses`` then, ``diagnoses_now``; ``stored``: not erased since.
-    ``content_sha256``: of what the model was shown.
+    ``content_sha256``: of what the model was shown. ``label_from``: the reviews that named the label then; empty where
+    it was as sent.
     """
 
     case_id: str
     part: str
     diagnoses: list[str] | None
+    label_from: list[str]
     stored: bool
     diagnoses_now: list[str] | None
     content_sha256: str

@@ -24,29 +24,36 @@ Label = tuple[str, ...]
 
 
 def adjudicated(database: Database, project_id: str, cases: Iterable[Case], rule: str) -> Iterator[Case]:
-    """Cases of a project as they teach by a rule."""
-    settled = {} if rule == "newest" else _contested(database, project_id, rule)
+    """Cases of a project as they teach by a rule, each with the reviews that name its label."""
+    said = _said(database, project_id)
     for case in cases:
-        if case.id not in settled:
-            yield case
-        elif (label := settled[case.id]) is not None:
-            yield replace(case, diagnoses=label)
+        words = said.get(case.id, {})
+        label = case.diagnoses
+        if rule != "newest" and len(set(words.values())) > 1:
+            label = _majority(list(words.values())) if rule == "majority" else None
+            if label is None:  # it does not teach
+                continue
+        named = None if label is None else tuple(sorted(label))
+        yield replace(case, diagnoses=label, label_from=tuple(i for i, word in words.items() if word == named))
 
 
-def _contested(database: Database, project_id: str, rule: str) -> dict[str, Label | None]:
-    """The label of each contested case; None = it does not teach."""
+def _said(database: Database, project_id: str) -> dict[str, dict[str, Label]]:
+    """Of each case the newest word of each reviewer that stands: id of the review -> its label, the oldest first."""
     query = (
         select(ReviewRow)
         .join(CaseRow, CaseRow.id == ReviewRow.case_id)
-        .where(CaseRow.project_id == project_id, CaseRow.contested.is_(True))
+        .where(CaseRow.project_id == project_id)
         .where(ReviewRow.withdrawn_at.is_(None), ReviewRow.before_model.is_(False), ReviewRow.diagnoses.is_not(None))
         .order_by(ReviewRow.id)
     )
-    said: dict[str, dict[str, Label]] = {}
+    newest: dict[tuple[str, str], tuple[str, Label]] = {}
     with database.reading() as session:
         for review in session.scalars(query):
-            said.setdefault(review.case_id, {})[review.reviewer] = tuple(review.diagnoses or ())
-    return {case: _majority(list(words.values())) if rule == "majority" else None for case, words in said.items()}
+            newest[review.case_id, review.reviewer] = (review.id, tuple(sorted(review.diagnoses or ())))
+    found: dict[str, dict[str, Label]] = {}
+    for (case_id, _), (review_id, label) in sorted(newest.items(), key=lambda item: item[1][0]):
+        found.setdefault(case_id, {})[review_id] = label
+    return found
 
 
 def _majority(labels: list[Label]) -> Label | None:

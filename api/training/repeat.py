@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.access.service import Caller, Role
 from api.models.schemas import ModelOut
 from api.problems import NotFound
+from api.reviews.adjudication import adjudicated
 from api.training.service import Training, who_teaches
 from clinical_mm.training.repeat import Recipe, compare, recipe_of
 
@@ -31,7 +32,8 @@ def repeat(training: Training, caller: Caller, model_id: str) -> Repetition:
     recipe = recipe_of(training.models.bundle_folder(model_id))
     wanted = set(recipe.cases)
     stored = training.cases.select(caller.project_id, who_teaches(recipe.config))
-    cases = [case for case in stored if case.id in wanted]
+    agreed = adjudicated(training.ground.database, caller.project_id, stored, "newest")
+    cases = [case for case in agreed if case.id in wanted]
     gone = wanted - {case.id for case in cases}
     start = _start(training, caller, recipe)
     model = training.make(

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def write_folder(cases: Iterable[Case], folder: Path) -> int:
         for case in cases:
             files = [_write_file(image, folder) for image in case.images]
             identity = {"id": case.id} if case.id else {}
-            lines.write(json.dumps({**identity, **case_to_json(case), "files": files}, ensure_ascii=False) + "\n")
+            reviews = {"label_from": case.label_from} if case.label_from else {}
+            document = {**identity, **case_to_json(case), **reviews, "files": files}
+            lines.write(json.dumps(document, ensure_ascii=False) + "\n")
             count += 1
         lines.flush()
         os.fsync(lines.fileno())
@@ -87,7 +90,7 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
     data: Any = json.loads(line)
     if not isinstance(data, dict):
         raise InvalidCase("a line must hold a JSON object")
-    names = data.pop("files", [])
+    names, reviews = data.pop("files", []), tuple(map(str, data.pop("label_from", [])))
     case_id = str(data.pop("id", ""))
     images = []
     for position, name in enumerate(names):
@@ -97,7 +100,7 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
         if not path.is_file():
             raise InvalidCase(f"file {name!r} is not there", f"/files/{position}")
         images.append(ImageFile(path.name, path))
-    return case_from_json(data, catalogue, images, case_id)
+    return replace(case_from_json(data, catalogue, images, case_id), label_from=reviews)
 
 
 def _write_file(image: ImageFile, folder: Path) -> str:

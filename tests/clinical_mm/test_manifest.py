@@ -24,7 +24,7 @@ def of(cases: list[Case]) -> Manifest:
 
 
 def test_what_is_written_is_read_back(cases: list[Case], tmp_path: Path) -> None:
-    manifest = of([replace(cases[0], diagnoses=None), *cases[1:]])
+    manifest = of([replace(cases[0], diagnoses=None), replace(cases[1], label_from=("review_1",)), *cases[2:]])
     manifest.save(tmp_path / "manifest.parquet")
     assert Manifest.load(tmp_path / "manifest.parquet") == manifest
     assert manifest.cases[0].diagnoses is None
@@ -36,7 +36,7 @@ def test_any_reader_of_parquet_reads_it(cases: list[Case], tmp_path: Path) -> No
 
     of(cases).save(tmp_path / "manifest.parquet")
     table = parquet.read_table(tmp_path / "manifest.parquet")
-    assert table.column_names == ["case", "part", "diagnoses", "patient", "content_sha256", "images"]
+    assert table.column_names == ["case", "part", "diagnoses", "patient", "content_sha256", "images", "label_from"]
     assert table.num_rows == 12
 
 
@@ -45,6 +45,7 @@ def test_the_hash_changes_with_a_label_a_part_or_a_word_and_with_nothing_else(ca
     assert of(list(cases)).sha256 == same.sha256
     assert of([replace(first, diagnoses=("sepsis",)), *cases[1:]]).sha256 != same.sha256
     assert of([replace(first, note="another word"), *cases[1:]]).sha256 != same.sha256
+    assert of([replace(first, label_from=("review_1",)), *cases[1:]]).sha256 != same.sha256
     assert of([*cases[1:], first]).sha256 != same.sha256
     assert content_sha256(replace(first, diagnoses=None)) == content_sha256(first), "the label is not shown to a model"
 

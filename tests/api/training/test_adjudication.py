@@ -76,6 +76,23 @@ def test_one_reviewer_counts_once_by_the_newest_word_that_stands(
     assert case not in frozen(services, client, "leave-out")
 
 
+@pytest.mark.parametrize(
+    ("rule", "named_by"),
+    [("newest", {"agreed": 2, "two to one": 1, "one to one": 1}), ("majority", {"agreed": 2, "two to one": 2})],
+)
+def test_the_snapshot_names_the_reviews_that_each_label_follows_from(
+    services: Any, client: httpx.Client, contested: dict[str, str], rule: str, named_by: dict[str, int]
+) -> None:
+    frozen(services, client, rule)
+    [run] = client.get("/training-runs").json()["items"]
+    lines = (services.ground.settings.runs_folder / run["id"] / "snapshot" / "cases.jsonl").read_text(encoding="utf-8")
+    told = {case["id"]: case for case in map(json.loads, lines.splitlines())}
+    assert {name: len(told[contested[name]]["label_from"]) for name in named_by} == named_by
+    for case_id, case in told.items():
+        reviews = {one["id"]: one for one in client.get(f"/cases/{case_id}/reviews").json()["items"]}
+        assert all(reviews[name]["diagnoses"] == case["diagnoses"] for name in case["label_from"])
+
+
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 def test_another_rule_is_refused_by_name(client: httpx.Client) -> None:
     answer = client.post("/training-runs", json={"config": "small", "labels": "loudest"})
