@@ -36,7 +36,7 @@ class Looking:
 
     def look(self, project_id: str, rule: Rule) -> None:
         """Look at a project that has been claimed (``keeper.py``); where no model serves any more, nothing."""
-        caller = Caller(project_id, f"worker-{self._ground.settings.worker_id}", "watching rule", Role.TRAINER)
+        caller = Caller(project_id, "watching-rule", "watching rule", Role.TRAINER)
         try:
             report = self._watching.report(caller, rule.days)
         except NotReady:
