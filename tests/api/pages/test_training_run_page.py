@@ -17,8 +17,8 @@ from api.access.service import Role
 from api.app import create_app
 from api.pages.training_run_page import MOST_WATCHERS
 from api.training.job import TrainingJob
+from api.training.record import RunRecord
 from api.training.schemas import TrainingRunIn
-from api.training.service import RunRecord
 from clinical_mm.phantom import draw
 from clinical_mm.training.progress import Progress
 from tests.api.conftest import listening
