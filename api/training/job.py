@@ -131,7 +131,7 @@ class TrainingJob:
         discard_working_files(self.folder)
 
     def _worker(self, row: TrainingRunRow) -> Caller:
-        return Caller(row.project_id, f"worker-{row.worker or ''}".rstrip("-"), "training worker", Role.ADMIN)
+        return Caller(row.project_id, row.worker or "worker", "training worker", Role.ADMIN)
 
     def _command(self, out: Path) -> list[str]:
         command = [sys.executable, "-m", "clinical_mm.training", "--with-parent", str(os.getpid())]
