@@ -8,13 +8,11 @@ Intelligence-Enabled Device Software Functions, 2024.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from clinical_mm.configs import config_folder
-from clinical_mm.errors import InvalidConfig
+from clinical_mm.configs import config_folder, load_yaml
 
 
 class _Part(BaseModel):
@@ -72,12 +70,4 @@ class Policy(_Part):
     @classmethod
     def load(cls, path: Path | None = None) -> Policy:
         """A policy from YAML; None: the one that comes along. Raises InvalidConfig naming each faulty field."""
-        path = path or config_folder() / "promotion.yaml"
-        try:
-            data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls.model_validate(data)
-        except (OSError, yaml.YAMLError) as error:
-            raise InvalidConfig(f"{path}: {error}") from error
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InvalidConfig(f"{path}: {faults}") from error
+        return load_yaml(cls, path or config_folder() / "promotion.yaml")
