@@ -69,7 +69,9 @@ class Clock:
 
 def run() -> str:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        return f"{_s7(Path(folder) / 's7')}\n\n{_curve(Path(folder) / 'curve')}"
+        ratios = _s7(Path(folder) / "s7")
+        print(ratios, flush=True)  # the curve takes a quarter of an hour
+        return f"{ratios}\n\n{_curve(Path(folder) / 'curve')}"
 
 
 def _s7(folder: Path) -> str:
