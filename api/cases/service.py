@@ -18,7 +18,7 @@ from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
-from api.cases.views import case_out, core_case
+from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
@@ -143,7 +143,7 @@ class Cases:
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
                 _match(row, seen)
-                case = self.core(row)
+                case = hashed_case(row)
                 mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
                 others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
                 blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))

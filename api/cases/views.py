@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from api.cases.schemas import CaseOut, FileOut, PatientOut, Review
 from api.cases.tables import CaseFileRow, CaseRow, ReviewState
 from api.ground.blobs import Blobs
@@ -46,13 +48,22 @@ def known(value: float) -> float | None:
 
 def core_case(row: CaseRow, blobs: Blobs) -> Case:
     """A case as the learning core takes it; files are read when they are needed."""
+    return _case(row, [ImageFile(f.name, blobs.path(f.sha256) or blobs.get(f.sha256), f.sha256) for f in row.files])
+
+
+def hashed_case(row: CaseRow) -> Case:
+    """The same with the hashes of its files alone, whether or not these are still there."""
+    return _case(row, [ImageFile(f.name, b"", f.sha256) for f in row.files])
+
+
+def _case(row: CaseRow, images: Sequence[ImageFile]) -> Case:
     return Case(
         id=row.id,
         external_id=row.external_id,
         patient=Patient(row.patient_id, _sex(row.sex), row.age_years),
         note=row.note,
         vitals=row.vitals,
-        images=tuple(ImageFile(f.name, blobs.path(f.sha256) or blobs.get(f.sha256), f.sha256) for f in row.files),
+        images=tuple(images),
         diagnoses=None if row.diagnoses is None else tuple(row.diagnoses),
         acquired_at=row.acquired_at,
     )

@@ -66,7 +66,8 @@ class Keeper:
         if not self._scoring.claim(shadow):
             return
         command = [sys.executable, "-m", "api.shadows", "--shadow", shadow, "--with-parent", str(os.getpid())]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # many that spin would slow the server's threads down
+        # One thread: many that spin would slow the server's down. The worker's name: it may be in no setting.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CLINICAL_MM_WORKER_ID": self._scoring.worker_id}
         try:
             self._process = subprocess.Popen(command, env=environment)  # noqa: S603 - no words of a caller
         except OSError as error:

@@ -45,9 +45,10 @@ class Score:
 class Scoring:
     """The work of the shadows, of all projects."""
 
-    def __init__(self, ground: Ground, cases: Cases, models: Models) -> None:
+    def __init__(self, ground: Ground, cases: Cases, models: Models, worker_id: str | None = None) -> None:
+        """``worker_id``: of the worker that keeps the shadow; None: as the settings name it."""
         self._ground, self._cases, self._models = ground, cases, models
-        self._me = ground.settings.worker_id[:120]
+        self.worker_id = (worker_id or ground.settings.worker_id)[:120]
 
     def due(self) -> list[str]:
         """The ids of shadows for which predictions wait and that no other worker keeps, the oldest shadow first."""
@@ -62,7 +63,7 @@ class Scoring:
             row = session.get(ShadowRow, shadow_id, with_for_update=True)
             if row is None or not self._may_have(row):
                 return False
-            row.worker, row.claimed_until = self._me, now() + CLAIM
+            row.worker, row.claimed_until = self.worker_id, now() + CLAIM
             return True
 
     def note(self, shadow_id: str, fault: str) -> None:
@@ -92,7 +93,7 @@ class Scoring:
         return len(found)
 
     def _may_have(self, shadow: ShadowRow) -> bool:
-        return shadow.worker in {None, self._me} or shadow.claimed_until is None or shadow.claimed_until <= now()
+        return shadow.worker in {None, self.worker_id} or shadow.claimed_until is None or shadow.claimed_until <= now()
 
     def _asked(self, predictor: Predictor, found: Sequence[tuple[str, CaseRow]]) -> list[Score]:
         readable, scores = [], []

@@ -98,3 +98,10 @@ def test_a_case_that_is_erased_while_a_model_reads_it_leaves_nothing(
     monkeypatch.setattr(queue, "predict", and_then_erase)
     assert client.post(f"/cases/{case}/predictions").status_code == 404
     assert services.ground.features.bytes_kept() == 0
+
+
+def test_a_case_whose_file_is_gone_can_be_erased_all_the_same(client: httpx.Client, services: Any) -> None:
+    case = client.post("/cases", **multipart(case_json(), ("a.png", png()))).json()
+    services.ground.blobs.path(case["files"][0]["sha256"]).unlink()
+    assert client.delete(f"/cases/{case['id']}").status_code == 204
+    assert client.get(f"/cases/{case['id']}").status_code == 404

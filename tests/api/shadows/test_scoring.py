@@ -183,6 +183,8 @@ def test_its_turn_ends_where_another_project_s_shadow_waits(
 class Work:
     """What a keeper asks of the scoring."""
 
+    worker_id = "one"
+
     def __init__(self, *due: str) -> None:
         self.waits, self.notes, self.taken = list(due), [], set()
 
@@ -289,3 +291,15 @@ def test_one_that_was_stopped_with_its_worker_has_not_failed(clock: Any, started
     clock(10)
     keeper.tick()
     assert (len(started), work.notes) == (3, [])
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_the_scoring_process_claims_in_its_workers_name(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers name themselves where no setting does: two without a name would both take the same shadow."""
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("api.shadows.keeper.subprocess.Popen", lambda _, env: started.append(env))
+    scoring = Scoring(services.ground, services.cases, services.models, "machine-1")
+    monkeypatch.setattr(scoring, "due", lambda: ["shadow_1"])
+    monkeypatch.setattr(scoring, "claim", lambda _: True)
+    Keeper(scoring).tick()
+    assert [env["CLINICAL_MM_WORKER_ID"] for env in started] == ["machine-1"]
