@@ -1,10 +1,10 @@
-# Five targets. Each installs what it needs into .venv and touches nothing else.
+# Each target installs what it needs into .venv and touches nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PORT ?= 8000
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench torture clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ check: .venv/.installed-dev  ## ruff, mypy strict, the import contracts
 
 bench: .venv/.installed-dev  ## the benchmarks; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+torture: .venv/.installed-dev .venv/.browser  ## hostile files, crashes, outages, in their long form; writes docs/torture.md
+	$(BIN)/python -m torture
 
 clean:  ## remove .venv and caches, never a workspace
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import platform
-import re
 import sys
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BENCHMARKS = (
@@ -55,28 +53,8 @@ def main() -> int:
             failed.append(name)
             continue
         print(result, flush=True)
-        write_section(name, module.TITLE, result, time.perf_counter() - started)
+        write_section(DOCUMENT, name, module.TITLE, result, time.perf_counter() - started)
     return 1 if failed else 0
-
-
-def write_section(name: str, title: str, body: str, seconds: float) -> None:
-    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "monai", "transformers", "captum", "flask"))
-    here = f"{machine()}, Python {platform.python_version()}, {versions}"
-    stamp = f"{datetime.now(UTC):%Y-%m-%d}, {here}; took {seconds:.0f} s"
-    section = f"<!-- {name} -->\n## {title}\n\n{body.strip()}\n\n*{stamp}*\n<!-- /{name} -->\n"
-    text = DOCUMENT.read_text(encoding="utf-8")
-    pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->\n", re.DOTALL)
-    text = pattern.sub(lambda _: section, text) if pattern.search(text) else f"{text.rstrip()}\n\n{section}"
-    DOCUMENT.write_text(text, encoding="utf-8")
-
-
-def machine() -> str:
-    import os
-
-    import torch
-
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
-    return f"{os.cpu_count()} cores {platform.machine()}{gpu}"
 
 
 if __name__ == "__main__":

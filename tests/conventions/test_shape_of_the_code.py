@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = [p for room in ("clinical_mm", "api", "migrations", "benchmarks") for p in (REPOSITORY / room).rglob("*.py")]
+SOURCES = [
+    p
+    for room in ("clinical_mm", "api", "migrations", "benchmarks", "torture")
+    for p in (REPOSITORY / room).rglob("*.py")
+]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(REPOSITORY)))
