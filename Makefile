@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PORT ?= 8000
 
-.PHONY: help setup demo test check bench torture clean
+.PHONY: help setup demo test check lock sbom bench torture clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,10 +32,22 @@ demo: .venv/.installed  ## draw synthetic cases, train, serve http://127.0.0.1:8
 test: .venv/.installed-dev .venv/.browser  ## every test: units, HTTP, PostgreSQL, a real browser, kill -9
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: .venv/.installed-dev  ## ruff, mypy strict, the import contracts
+check: .venv/.installed-dev  ## ruff, mypy strict, the import contracts, licences, advisories, SBOM
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m torture dependencies --short
+
+# Without torch and what it alone brings: that is chosen by machine (CPU or CUDA), and pinned in constraints.txt.
+lock: .venv/.installed-dev  ## requirements.lock: the service's packages with their hashes, for Linux and Python 3.11
+	$(BIN)/uv pip compile pyproject.toml -c constraints.txt --python-version 3.11 --generate-hashes --no-annotate -q \
+	  --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock \
+	  $(foreach p,torch setuptools triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	  nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	  nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx,--no-emit-package $(p))
+
+sbom: .venv/.installed-dev  ## sbom.json: what is installed, as CycloneDX
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml -o sbom.json
 
 bench: .venv/.installed-dev  ## the benchmarks; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -15,7 +15,7 @@ from api.settings import Settings, settings_from_environment
 from clinical_mm.errors import ClinicalMMError
 
 DECODERS = {
-    "JPEG (baseline, extended, lossless)": "libjpeg",
+    "JPEG (12 bits, lossless)": "imagecodecs",
     "JPEG 2000": "openjpeg",
     "RLE": "rle",
     "JPEG-LS": "jpeg_ls",

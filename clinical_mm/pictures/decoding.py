@@ -18,10 +18,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 
 from clinical_mm.errors import UnreadableFile
+from clinical_mm.pictures import jpeg
 from clinical_mm.pictures.codestream import codestream_size
 from clinical_mm.pictures.header import numbers, text, uid_name
 from clinical_mm.pictures.limits import check_claim
 from clinical_mm.pictures.structure import NATIVE
+
+jpeg.install()
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -84,7 +87,8 @@ def decode_pixels(ds: Dataset, transfer_syntax: str, max_samples: int) -> tuple[
         decoder = _decoder(transfer_syntax)
         if decoder.is_encapsulated:
             _check_codestreams(ds)
-        array, properties = decoder.as_array(ds, allow_excess_frames=False)  # type: ignore[arg-type]  # typed as one of its options
+        plugin = jpeg.NAME if jpeg.is_available(transfer_syntax) else ""
+        array, properties = decoder.as_array(ds, decoding_plugin=plugin, allow_excess_frames=False)  # type: ignore[arg-type]  # typed as one of its options
         shape = (_frame_count(ds), int(ds.Rows), int(ds.Columns))
         shaped = array.reshape(*shape, 3) if ds.get("SamplesPerPixel", 1) == 3 else array.reshape(shape)
         return shaped, str(properties["photometric_interpretation"])

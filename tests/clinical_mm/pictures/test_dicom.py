@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from imagecodecs import jpeg8_encode
 from PIL import Image
 from pydicom import dcmread, dcmwrite
 from pydicom.data import get_testdata_file
@@ -17,13 +18,25 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
 )
 
+from clinical_mm.errors import UnreadableFile
 from clinical_mm.pictures import Picture, read_picture
 from tests.clinical_mm.pictures.dicoms import CANARY, data_set, dicom, ramp, to_bytes
+
+
+def encapsulated(pixels: np.ndarray, syntax: str, frame: bytes) -> Dataset:
+    ds = data_set(pixels)
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([frame])
+    ds["PixelData"].is_undefined_length = True
+    return ds
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda s: s.name)
@@ -49,11 +62,32 @@ def test_jpeg_baseline_gives_nearly_the_values() -> None:
     pixels = ramp(64, 64, top=255, dtype="uint8")
     out = BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=95)
-    ds = data_set(pixels)
-    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    ds.PixelData = encapsulate([out.getvalue()])
-    ds["PixelData"].is_undefined_length = True
+    ds = encapsulated(pixels, JPEGBaseline8Bit, out.getvalue())
     assert np.abs(read_picture(to_bytes(ds)).frames[0] - pixels).max() < 6
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1], ids=lambda s: s.name)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_lossless_jpeg_gives_the_very_values(syntax: str, dtype: str) -> None:
+    pixels = ramp(64, 96, top=200 if dtype == "uint8" else 4000, dtype=dtype)
+    as_stored = pixels.view("uint16") if dtype == "int16" else pixels
+    predictor = 1 if syntax == JPEGLosslessSV1 else 6
+    ds = encapsulated(pixels, syntax, jpeg8_encode(as_stored, lossless=True, predictor=predictor))
+    np.testing.assert_array_equal(read_picture(to_bytes(ds)).frames[0], pixels)
+
+
+def test_twelve_bit_jpeg_gives_nearly_the_values() -> None:
+    pixels = ramp(64, 64)
+    ds = encapsulated(pixels, JPEGExtended12Bit, jpeg8_encode(pixels, level=95, bitspersample=12))
+    ds.BitsStored, ds.HighBit = 12, 11
+    assert np.abs(read_picture(to_bytes(ds)).frames[0] - pixels).max() < 40
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGExtended12Bit], ids=lambda s: s.name)
+def test_a_jpeg_frame_that_is_no_jpeg_is_refused(syntax: str) -> None:
+    ds = encapsulated(ramp(64, 64), syntax, b"\xff\xd8" + bytes(200))
+    with pytest.raises(UnreadableFile, match="does not decode"):
+        read_picture(to_bytes(ds))
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian], ids=lambda s: s.name)
