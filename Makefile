@@ -30,7 +30,7 @@ demo: .venv/.installed  ## draw synthetic cases, train, serve http://127.0.0.1:8
 	touch $@
 
 test: .venv/.installed-dev .venv/.browser  ## every test: units, HTTP, PostgreSQL, a real browser, kill -9
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30
 
 check: .venv/.installed-dev  ## ruff, mypy strict, the import contracts, licences, advisories, SBOM
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
