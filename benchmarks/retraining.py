@@ -32,7 +32,7 @@ from clinical_mm.training.run import train
 from clinical_mm.training.trials import Storage
 
 TITLE = "Retraining over frozen encoders: the feature cache (S7)"
-CASES, EPOCHS = 400, 4
+CASES, EPOCHS = 400, 20  # as many as the default configuration has
 CURVE, DRAWN, LIKE, CURVE_EPOCHS = (1_000, 10_000, 100_000), 10_000, 1_000, 1
 LIMIT = 64 * 1024 * MB
 FROZEN = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from api.training.job import TrainingJob
 from api.training.record import RunRecord
 from api.training.service import waiting_runs
+from api.training.watching import WATCHERS
 from tests.api.stored import Stored, state_of
 
 ClientAs = Callable[[str], httpx.Client]
@@ -155,6 +157,19 @@ def test_a_run_is_followed_as_server_sent_events_until_it_has_ended(client_as: C
     assert [t["state"] for t in told] == ["queued", "running", "cancelled"]
     assert told[-1] == viewer.get(f"/training-runs/{run}").json()
     assert client_as("stranger").get(f"/training-runs/{run}/events").status_code == 404
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_many_who_watch_leave_threads_for_the_rest(client: httpx.Client) -> None:
+    run = started(client)["id"]
+    with ExitStack() as watching:
+        for _ in range(WATCHERS):
+            stream = watching.enter_context(client.stream("GET", f"/training-runs/{run}/events"))
+            assert next(stream.iter_lines()) == "event: run"
+        told = client.get(f"/training-runs/{run}/events").text
+        assert told.startswith("retry: 3000\nevent: run\n")
+        assert told.count("data: ") == 1
+        client.post(f"/training-runs/{run}/cancel").raise_for_status()
 
 
 def test_the_end_of_a_run_s_log_is_read_by_those_who_train(
