@@ -155,7 +155,7 @@ def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
 def _tidy(settings: Settings) -> None:
     ground = Ground.of(settings)
     try:
-        removed = sweep_orphans(ground)
+        removed = sweep_orphans(ground) + ground.spool.sweep()
     finally:
         ground.close()
     if removed:
