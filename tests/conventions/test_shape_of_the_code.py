@@ -89,7 +89,8 @@ def test_each_modality_fusion_explainer_and_check_is_named_in_a_test() -> None:
 
 def test_nothing_here_loads_a_pickle() -> None:
     loads = re.compile(
-        r"torch\.load\(|\bpickle\b.*\bloads?\(|^import pickle|^from pickle|\bjoblib\.load|allow_pickle=True", re.MULTILINE
+        r"torch\.load\(|\bpickle\b.*\bloads?\(|^import pickle|^from pickle|\bjoblib\.load|allow_pickle=True",
+        re.MULTILINE,
     )
     ours = [p for p in SOURCES if p.relative_to(REPOSITORY).parts[0] in {"clinical_mm", "api"}]
     assert len(ours) > 200
