@@ -30,9 +30,9 @@ from api.access import guard
 from api.access.guard import public
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
-from api.ground import outage
+from api.ground import bodies, outage
 from api.ground.ids import new_id
-from api.ground.strict import StrictRequest, refuse_unstorable
+from api.ground.strict import SPOOL, StrictRequest, refuse_unstorable
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
@@ -61,9 +61,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     )
     app.openapi_version = "3.1.1"
     app.request_class = StrictRequest
-    app.config["MAX_CONTENT_LENGTH"] = services.ground.settings.max_upload_mb * 2**20
-    app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
-    app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
+    app.extensions[SPOOL] = services.ground.spool
+    bodies.limit(app, services.ground.settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.before_request(_name_request)
     app.after_request(_finish)

@@ -6,6 +6,7 @@ ServiceError               what a caller did or must do; knows its HTTP answer
 ├── Forbidden        403
 ├── Conflict         409
 ├── PreconditionFailed 412
+├── TooLarge         413
 ├── Unsupported      415
 ├── Invalid          422   with JSON pointers
 ├── TooBusy          429   with Retry-After
@@ -87,6 +88,12 @@ class PreconditionFailed(ServiceError):
     status = HTTPStatus.PRECONDITION_FAILED
 
 
+class TooLarge(ServiceError):
+    """More bytes than are taken."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
 class Unsupported(ServiceError):
     """A file, or a body, of a kind that is not read here."""
 
@@ -115,6 +122,7 @@ CORE_STATUS: dict[type[core.ClinicalMMError], HTTPStatus] = {
     core.InvalidCase: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.UnsupportedFile: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     core.UnreadableFile: HTTPStatus.UNPROCESSABLE_ENTITY,
+    core.DecoderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     core.InvalidConfig: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.NotEnoughData: HTTPStatus.CONFLICT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -21,11 +22,13 @@ from gunicorn.app.base import BaseApplication
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
+from api.listener import Listener
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
 
 log = logging.getLogger(__name__)
 GRACE_S = 5
+OPEN_FILES = 65_536
 
 
 def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: str | None = None) -> None:
@@ -38,6 +41,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    _allow_many_files()
     upgrade(settings)
     _apart(_tidy, settings)
     Server(settings, host, port, threads, sign_in_as).run()
@@ -47,7 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """Gunicorn, configured here rather than by files or variables."""
 
     def __init__(self, settings: Settings, host: str, port: int, threads: int, sign_in_as: str | None) -> None:
-        self._settings, self._sign_in_as = settings, sign_in_as
+        self.settings, self._sign_in_as = settings, sign_in_as
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
@@ -58,7 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         options: dict[str, Any] = {
             "bind": self._bind,
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": Listener,
             "threads": self._threads,
             "timeout": 120,
             "graceful_timeout": GRACE_S,
@@ -76,9 +80,11 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """The application; called in the worker process."""
         from api.app import create_app
         from api.services import build
+        from clinical_mm.pictures.decoders import decoders_of
 
-        services = build(self._settings)
+        services = build(self.settings)
         services.models.warm_up()
+        decoders_of(self.settings.limits, self.settings.decoders).warm_up()
         return create_app(services=services)
 
     def _ready(self, arbiter: Any) -> None:
@@ -93,7 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return ""
         from api.pages.session import sign_in_link
 
-        ground = Ground.of(self._settings)
+        ground = Ground.of(self.settings)
         try:
             return f" - sign in once with {sign_in_link(ground, self._sign_in_as, address)}"
         finally:
@@ -145,6 +151,12 @@ class EmbeddedWorker:
                 log.warning("the job worker ended with %s; starting another", self._process.returncode)
 
 
+def _allow_many_files() -> None:
+    """A thousand connections need more than the usual 1,024 open files."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, OPEN_FILES)), most))
+
+
 def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
     # In a process of its own: the object store's library counts on threads that the forked web worker would not have,
     # and would wait for them for ever.
@@ -155,7 +167,7 @@ def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
 def _tidy(settings: Settings) -> None:
     ground = Ground.of(settings)
     try:
-        removed = sweep_orphans(ground)
+        removed = sweep_orphans(ground) + ground.spool.sweep()
     finally:
         ground.close()
     if removed:

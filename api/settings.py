@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from clinical_mm.limits import WIDEST, Limits
+
 
 class Settings(BaseSettings):
     """What an operator may set; the descriptions are what ``doctor`` and the documentation show."""
@@ -42,6 +44,29 @@ class Settings(BaseSettings):
     )
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
+    max_file_mb: int = Field(256, ge=1, description="largest file of a case")
+    max_json_mb: int = Field(16, ge=1, description="largest request body that holds no files")
+    max_frames: int = Field(WIDEST.frames, ge=1, le=WIDEST.frames, description="most frames that a file may claim")
+    max_pixel_values: int = Field(
+        WIDEST.pixel_values,
+        ge=1,
+        le=WIDEST.pixel_values,
+        description="most rows x columns x frames x samples of a file",
+    )
+    max_nesting: int = Field(WIDEST.depth, ge=1, le=WIDEST.depth, description="deepest sequences of a DICOM header")
+    max_elements: int = Field(WIDEST.elements, ge=1, le=WIDEST.elements, description="most elements of a DICOM header")
+    max_inflated_mb: int = Field(
+        WIDEST.inflated_mb, ge=1, le=WIDEST.inflated_mb, description="what a deflated DICOM file may inflate to"
+    )
+    decoders: int = Field(2, ge=1, description="processes that decode files as they come in")
+    decoder_memory_mb: int = Field(WIDEST.memory_mb, ge=64, description="memory that decoding one file may take")
+    decoder_seconds: float = Field(
+        WIDEST.seconds, gt=0, description="time that decoding one file may take, and a second more for each MB it has"
+    )
+    client_seconds: float = Field(
+        10.0, gt=0, description="in which a request must arrive, up to the first 64 KB of its body"
+    )
+    client_kb_s: int = Field(32, ge=1, description="slowest client: so many KB a second after that, either way")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
 
@@ -59,6 +84,24 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         """Where trained bundles lie, a folder a model."""
         return self.workspace.resolve() / "models"
+
+    @property
+    def limits(self) -> Limits:
+        """What one file may ask for."""
+        return Limits(
+            pixel_values=self.max_pixel_values,
+            frames=self.max_frames,
+            depth=self.max_nesting,
+            elements=self.max_elements,
+            inflated_mb=self.max_inflated_mb,
+            memory_mb=self.decoder_memory_mb,
+            seconds=self.decoder_seconds,
+        )
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where files lie while they come in."""
+        return self.workspace.resolve() / "incoming"
 
     @property
     def features_file(self) -> Path:

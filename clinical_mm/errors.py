@@ -7,6 +7,7 @@ ClinicalMMError
 │   └── UnitMismatch       a unit that does not convert into the catalogue's
 ├── UnsupportedFile        the bytes are not of a kind that is read here
 ├── UnreadableFile         the bytes claim a supported kind, but do not decode
+├── DecoderUnavailable     no process to decode a file in: all are busy, or none starts
 ├── InvalidConfig          a model configuration that cannot be used
 ├── InvalidBundle          a folder that is not a trained model, or not a safe one
 ├── NotEnoughData          too few labelled cases to do what was asked
@@ -53,6 +54,10 @@ class UnsupportedFile(ClinicalMMError):
 
 class UnreadableFile(ClinicalMMError):
     """The bytes claim to be a supported kind, but do not decode (HTTP 422)."""
+
+
+class DecoderUnavailable(ClinicalMMError):
+    """No process to decode a file in: all are busy, or none starts (HTTP 503)."""
 
 
 class InvalidConfig(ClinicalMMError):

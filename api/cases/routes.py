@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.access.guard import caller, needs
 from api.access.service import Role
@@ -27,6 +28,7 @@ from api.cases.schemas import (
     Upload,
 )
 from api.cases.service import Cases
+from api.ground.spool import SpoolFile
 from api.ground.strict import parse_json, storable
 from api.ground.wire import SECURITY, Answer, answer, binary, nothing
 from api.problems import Invalid, PointedError, pointed
@@ -144,11 +146,26 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
     if unknown:
         raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])
     sent = [text.encode() for text in request.form.getlist("case")]
-    sent += [part.read() for part in request.files.getlist("case")]
+    sent += [_text(part) for part in request.files.getlist("case")]
     if len(sent) != 1:
         fault = PointedError(pointer="/case", detail=f"required once; it came {len(sent)} times")
         raise Invalid("send one part `case`", errors=[fault])
-    return _parse(sent[0]), [Upload(f.filename or "", f.read()) for f in request.files.getlist("files")]
+    return _parse(sent[0]), [_upload(part) for part in request.files.getlist("files")]
+
+
+def _text(part: FileStorage) -> bytes:
+    """A part ``case`` that came as a file, as short as one that came as text."""
+    most: int = current_app.config["MAX_FORM_MEMORY_SIZE"]
+    text = part.stream.read(most + 1)
+    if len(text) > most:
+        raise RequestEntityTooLarge
+    return text
+
+
+def _upload(part: FileStorage) -> Upload:
+    file = part.stream
+    assert isinstance(file, SpoolFile)  # noqa: S101 - StrictRequest gives no other
+    return Upload(part.filename or "", file.path, file.sha256, file.size)
 
 
 def _parse(text: bytes) -> CaseIn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,10 +21,12 @@ Order = Literal["newest", "worklist", "uncertainty", "disagreement", "informatio
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came: its name and its bytes."""
+    """A file as it came: its name, and where its bytes lie until the request is over."""
 
     name: str
-    data: bytes
+    path: Path
+    sha256: str
+    size: int
 
 
 class PatientOut(BaseModel):

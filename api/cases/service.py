@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
-from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
+from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
@@ -23,7 +24,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
-from clinical_mm.case import Case
+from clinical_mm.case import Case, ImageFile
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
 PAGE = 200
@@ -68,7 +69,7 @@ class Cases:
         earlier = self._replayed(caller, idempotency_key, sent)
         if earlier is not None:
             return Submitted(earlier, created=False)
-        files = check_files(uploads, self._ground.settings.max_files_per_case)
+        files = check_files(uploads, self._ground.settings)
         case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
         try:
             self._refuse_twice(caller, case.external_id)
@@ -83,8 +84,15 @@ class Cases:
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
         """Store a case that an importer or the phantom made, through the same checks."""
         body = CaseDocument.model_validate(case_to_json(case))
-        uploads = [Upload(image.name, image.read()) for image in case.images]
-        return self.submit(caller, body, uploads, synthetic=synthetic).case
+        with ExitStack() as spooled:
+            uploads = [self._spooled(image, spooled) for image in case.images]
+            return self.submit(caller, body, uploads, synthetic=synthetic).case
+
+    def _spooled(self, image: ImageFile, until: ExitStack) -> Upload:
+        file = self._ground.spool.file(image.name)
+        until.callback(file.discard)
+        file.write(image.read())
+        return Upload(image.name, file.path, file.sha256, file.size)
 
     def get(self, caller: Caller, case_id: str) -> CaseOut:
         """One case; raises NotFound."""
@@ -231,14 +239,14 @@ class Cases:
         try:
             with self._ground.blobs.writing():
                 for file in files:
-                    self._ground.blobs.put(file.data)
+                    self._ground.blobs.put_file(file.upload.path, file.upload.sha256)
                 row = self._insert(caller, case, files, key, synthetic=synthetic)
                 stored = True
         except IntegrityError as error:
             raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
         finally:
             if not stored:
-                discard_unused(self._ground, {file.sha256 for file in files})
+                discard_unused(self._ground, {file.upload.sha256 for file in files})
         return row
 
     def _insert(
@@ -266,7 +274,7 @@ class Cases:
         with self._ground.database.transaction() as session:
             session.add(row)
             session.flush()
-            session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.sha256 for f in files})
+            session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.upload.sha256 for f in files})
             if key[0] is not None:
                 session.add(
                     IdempotencyKeyRow(
@@ -302,13 +310,13 @@ def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
     return CaseFileRow(
         position=position,
         name=file.name,
-        media_type=file.media_type,
-        sha256=file.sha256,
-        size=len(file.data),
-        frames=file.frames,
-        rows=file.rows,
-        columns=file.columns,
-        attributes=file.attributes,
+        media_type=file.found.media_type,
+        sha256=file.upload.sha256,
+        size=file.upload.size,
+        frames=file.found.frames,
+        rows=file.found.rows,
+        columns=file.found.columns,
+        attributes={**file.found.attributes, PIXELS: file.found.statistics},
     )
 
 

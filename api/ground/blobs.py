@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +20,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from clinical_mm.errors import ClinicalMMError
 
 _INCOMING = ".incoming"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -45,6 +48,14 @@ class Blobs:
         elif not path.is_file():
             self._write(path, data)
         return digest
+
+    def put_file(self, source: Path, digest: str) -> None:
+        """Store a file of this machine, whose SHA-256 is known, durably; it stays where it is."""
+        path = self.path(digest)
+        if path is None:
+            obstore.put(self._store, _key(digest), source)
+        elif not path.is_file():
+            self._link(source, path)
 
     def get(self, digest: str) -> bytes:
         """The bytes of that SHA-256; raises BlobMissing."""
@@ -127,20 +138,40 @@ class Blobs:
         """A blob is whole under its name or not there; when this returns, file and folder entries are on disk."""
         unfinished = path.parent.parent / _INCOMING / secrets.token_hex(16)
         try:
-            with unfinished.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            path.parent.mkdir(exist_ok=True)
-            unfinished.replace(path)
+            unfinished.write_bytes(data)
+            self._settle(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
-        for folder in (path.parent, path.parent.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
+
+    def _link(self, source: Path, path: Path) -> None:
+        """A second name for the file; a copy of it where the two lie on different disks, or the disk knows no links."""
+        unfinished = path.parent.parent / _INCOMING / secrets.token_hex(16)
+        try:
             try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                os.link(source, unfinished)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise
+                shutil.copyfile(source, unfinished)
+            self._settle(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @staticmethod
+    def _settle(unfinished: Path, path: Path) -> None:
+        _sync(unfinished)
+        path.parent.mkdir(exist_ok=True)
+        unfinished.replace(path)
+        for folder in (path.parent, path.parent.parent):
+            _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _key(digest: str) -> str:

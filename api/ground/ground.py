@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from api.ground.blobs import Blobs
 from api.ground.database import Database
+from api.ground.spool import Spool
 from api.settings import Settings
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -21,6 +22,7 @@ class Ground:
     settings: Settings
     database: Database
     blobs: Blobs
+    spool: Spool
     catalogue: Catalogue
     wording: Wording
     features: FeatureCache | None
@@ -34,6 +36,7 @@ class Ground:
             settings=settings,
             database=Database(settings.sqlalchemy_url),
             blobs=Blobs(settings.blob_url, settings.workspace.resolve() / "blobs"),
+            spool=Spool(settings.spool_folder, settings.max_file_mb * MB),
             catalogue=Catalogue.load(settings.catalogue),
             wording=Wording.load(settings.note_triggers),
             features=FeatureCache(settings.features_file, mb * MB) if (mb := settings.feature_cache_mb) else None,

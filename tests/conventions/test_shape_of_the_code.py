@@ -85,3 +85,13 @@ def test_each_modality_fusion_explainer_and_check_is_named_in_a_test() -> None:
 
     tests = "\n".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "tests" / "clinical_mm").rglob("*.py"))
     assert [name for name in (*MODALITIES, *known_fusions(), *EXPLAINERS, *CHECKS) if name not in tests] == []
+
+
+def test_nothing_here_loads_a_pickle() -> None:
+    loads = re.compile(
+        r"torch\.load\(|\bpickle\b.*\bloads?\(|^import pickle|^from pickle|\bjoblib\.load|allow_pickle=True",
+        re.MULTILINE,
+    )
+    ours = [p for p in SOURCES if p.relative_to(REPOSITORY).parts[0] in {"clinical_mm", "api"}]
+    assert len(ours) > 200
+    assert [str(p.relative_to(REPOSITORY)) for p in ours if loads.search(p.read_text(encoding="utf-8"))] == []
