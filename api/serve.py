@@ -18,6 +18,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from api.audit.anchor import Anchors
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
@@ -50,6 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._settings, self._sign_in_as = settings, sign_in_as
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
+        self._anchors: Anchors | None = None
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
         super().__init__()
 
@@ -67,6 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "control_socket_disable": True,
             "when_ready": self._ready,
             "on_exit": self._exit,
+            "worker_exit": self._leave,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -79,6 +82,8 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
         services = build(self._settings)
         services.models.warm_up()
+        services.anchors.start()
+        self._anchors = services.anchors
         return create_app(services=services)
 
     def _ready(self, arbiter: Any) -> None:
@@ -98,6 +103,11 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return f" - sign in once with {sign_in_link(ground, self._sign_in_as, address)}"
         finally:
             ground.close()
+
+    def _leave(self, _arbiter: Any, _worker: Any) -> None:
+        """In the worker process, when it has answered its last request."""
+        if self._anchors is not None:
+            self._anchors.close()
 
     def _exit(self, _arbiter: Any) -> None:
         if self._jobs is not None:

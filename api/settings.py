@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
     )
+    audit_anchor: Path | None = Field(
+        None, description="the file to which anchors of the audit trail are added; empty: one in the workspace"
+    )
     worker_id: str = Field("", description="stable, unique name of this job worker; empty: machine and workspace")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     feature_cache_mb: int = Field(
@@ -59,6 +62,16 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         """Where trained bundles lie, a folder a model."""
         return self.workspace.resolve() / "models"
+
+    @property
+    def trail_folder(self) -> Path:
+        """What is kept of the audit trail outside the database."""
+        return self.workspace.resolve() / "audit"
+
+    @property
+    def anchors_file(self) -> Path:
+        """Where the audit trail is anchored."""
+        return self.audit_anchor or self.trail_folder / "anchors.jsonl"
 
     @property
     def features_file(self) -> Path:

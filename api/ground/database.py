@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ from sqlalchemy import JSON, Connection, DateTime, Engine, MetaData, create_engi
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
+
+_SYNCHRONOUS = "synchronous"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -55,10 +57,24 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """A session whose work is committed whole at the end, or not at all when anything is raised."""
+    def transaction(self, *, flushed: bool = True) -> Iterator[Session]:
+        """A session whose work is committed whole at the end, or not at all when anything is raised.
+
+        With ``flushed=False`` the commit does not wait for the disk: a crash of this process loses nothing, one of the
+        machine may lose the newest such commits (never an older one before a newer one).
+        """
         with self._sessions.begin() as session:
+            session.connection(execution_options={"flushed": flushed})
             yield session
+
+    def at_commit(self, before: Callable[[Session], None], after: Callable[[Session], None]) -> None:
+        """Call ``before`` as the last thing within every transaction, ``after`` when it is stored."""
+
+        def outermost(act: Callable[[Session], None]) -> Callable[[Session], None]:
+            return lambda session: None if session.in_nested_transaction() else act(session)
+
+        event.listen(self._sessions, "before_commit", outermost(before))
+        event.listen(self._sessions, "after_commit", outermost(after))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -75,7 +91,9 @@ class Database:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
@@ -87,8 +105,20 @@ def _engine(url: str) -> Engine:
 def _begin_sqlite(connection: Connection) -> None:
     # Ours is sent at the start of each transaction, since the driver's own comes too late for a consistent read;
     # IMMEDIATE where it may write, so that two writers wait for each other instead of failing half way.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("reading", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    wanted = "FULL" if options.get("flushed", True) else "NORMAL"
+    if connection.info.get(_SYNCHRONOUS) != wanted:  # it is the connection's, and cannot be set within a transaction
+        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+        connection.info[_SYNCHRONOUS] = wanted
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("flushed", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
