@@ -72,9 +72,10 @@ class Anchors:
             last = self._last()
             known = int(last.get("sequence", 0))
             with self._database.transaction() as session:
-                row = session.execute(select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()).one()
+                connection = session.connection()
+                row = connection.execute(select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()).one()
                 if row.sequence > known or row.anchored != known:
-                    put_head(session, self._key, row.sequence, row.hash, max(row.anchored, known))
+                    put_head(connection, self._key, row.sequence, row.hash, max(row.anchored, known))
             if row.sequence > known:
                 self._append({"sequence": row.sequence, "hash": row.hash}, str(last.get("signature", "")))
         return max(int(row.sequence), known)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.audit.tables import AuditEventRow, AuditHeadRow
@@ -68,20 +68,20 @@ def append(session: Session, key: bytes, entries: Sequence[dict[str, Any]]) -> N
 
     To be called last: the head's row is locked from here to the commit, and nothing else is locked after it.
     """
-    sequence, previous, anchored = session.execute(
-        select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()
-    ).one()
+    connection = session.connection()  # the chain runs through every project: below what a session of one may touch
+    head = select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()
+    sequence, previous, anchored = connection.execute(head).one()
     moment, rows = now(), []
     for entry in entries:
         sequence += 1
         row = {**entry, "id": sequence, "at": moment, "previous": previous}
         previous = digest(written(row))
         rows.append({**row, "hash": previous})
-    session.execute(insert(EVENTS), rows)
-    put_head(session, key, sequence, previous, anchored)
+    connection.execute(insert(EVENTS), rows)
+    put_head(connection, key, sequence, previous, anchored)
 
 
-def put_head(session: Session, key: bytes, sequence: int, hash_: str, anchored: int) -> None:
+def put_head(connection: Connection, key: bytes, sequence: int, hash_: str, anchored: int) -> None:
     """Move the end of the chain."""
     told = head_told(sequence, hash_, anchored)
-    session.execute(update(HEAD).values(**told, signature=sign(key, told)))
+    connection.execute(update(HEAD).values(**told, signature=sign(key, told)))
