@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ class Anchor:
     hash: str
     at: str
     fault: str | None
+
+
+@dataclass(frozen=True)
+class Newest:
+    """How far the trail is anchored, and since when."""
+
+    sequence: int
+    at: datetime
 
 
 class Anchors:
@@ -79,6 +88,11 @@ class Anchors:
             if row.sequence > known:
                 self._append({"sequence": row.sequence, "hash": row.hash}, str(last.get("signature", "")))
         return max(int(row.sequence), known)
+
+    def newest(self) -> Newest | None:
+        """The newest anchor, unchecked; None where there is none."""
+        last = self._last()
+        return Newest(last["sequence"], datetime.fromisoformat(last["at"])) if last else None
 
     def _append(self, told: dict[str, Any], previous: str) -> None:
         line = {**told, "at": moment_text(now()), "previous": previous}

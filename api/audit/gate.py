@@ -17,7 +17,7 @@ from api.access.guard import needed_role
 from api.access.service import Caller
 from api.audit.call import Call, begin, current, end
 from api.audit.names import told_as
-from api.audit.service import DONE, Audit
+from api.audit.service import ANSWERED, UNCHANGED, Audit
 
 log = logging.getLogger(__name__)
 UNTOLD = ("health.", "openapi.", "pages.static")
@@ -75,16 +75,20 @@ def _call() -> Call:
 
 
 def _result(response: Response, caller: Caller | None) -> str:
-    if caller is None and response.status_code < 400 and _needs_a_key():
+    if response.status_code >= 400:
+        return str(response.status_code)
+    if _is_public():
+        return ANSWERED
+    if caller is None:
         return "401"  # a page sends whoever is not signed in to the sign-in form
-    return DONE if response.status_code < 400 else str(response.status_code)
+    return ANSWERED if request.method in {"GET", "HEAD"} else UNCHANGED
 
 
-def _needs_a_key() -> bool:
+def _is_public() -> bool:
     try:
-        return needed_role(current_app, str(request.endpoint)) is not None
+        return needed_role(current_app, str(request.endpoint)) is None
     except LookupError:
-        return True
+        return False
 
 
 def _detail(response: Response, caller: Caller | None) -> dict[str, Any]:

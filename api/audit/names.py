@@ -52,7 +52,6 @@ NAMES: dict[str, Name] = {
     "models.get_card": Name("model.card", "model"),
     "models.get_report": Name("model.report", "model"),
     "models.list_used_cases": Name("model.cases", "model"),
-    "models.promote_model": Name("model.promote", "model"),
     "models.rollback_model": Name("model.rollback", "model"),
     "promotion.get_comparison": Name("model.comparison", "model"),
     "promotion.compare_model": Name("model.compare", "model"),

@@ -20,6 +20,7 @@ class AuditEventOut(BaseModel):
     object_type: str
     object_id: str
     source: str
+    route: str
     result: str
     request_id: str | None
     detail: dict[str, Any]
@@ -40,5 +41,8 @@ class AuditQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     object_id: str | None = Field(None, max_length=80)
     action: str | None = Field(None, max_length=60)
+    result: str | None = Field(
+        None, max_length=20, description="`changed`, `answered`, `unchanged`, or a status such as `403`"
+    )
     cursor: int | None = Field(None, ge=1, le=2**63 - 1)
     limit: int = Field(50, ge=1, le=200)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from api.audit.chain import moment_text
 from api.audit.verify import Verdict
 from api.ground.clock import now
 
@@ -15,7 +15,7 @@ from api.ground.clock import now
 class Verified(BaseModel):
     """When the trail was last walked, how far, and how many faults were found."""
 
-    at: str
+    at: datetime
     last: int
     faults: int
 
@@ -24,7 +24,7 @@ def write_verified(folder: Path, verdict: Verdict) -> None:
     """Keep what was found."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"verified.json.{os.getpid()}"
-    told = Verified(at=moment_text(now()), last=verdict.last, faults=verdict.fault_count)
+    told = Verified(at=now(), last=verdict.last, faults=verdict.fault_count)
     fresh.write_text(told.model_dump_json(), encoding="utf-8")
     fresh.replace(folder / "verified.json")
 

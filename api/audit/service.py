@@ -11,11 +11,12 @@ from api.access.service import Caller, Role
 from api.audit import call as calls
 from api.audit.call import Call, this_machine
 from api.audit.chain import append
-from api.audit.schemas import AuditEventOut, AuditPage
+from api.audit.schemas import AuditEventOut, AuditPage, AuditQuery
 from api.audit.tables import AuditEventRow
 from api.ground.database import Database
 
-DONE = "done"
+CHANGED, ANSWERED, UNCHANGED = "changed", "answered", "unchanged"
+"""Results: something was changed or made; only read; to be changed, and found so already. Else a refusal's status."""
 NOBODY = "not signed in"
 _WAITING, _WRITTEN = "audit entries that wait for the commit", "the call that they tell"
 
@@ -35,7 +36,7 @@ class Audit:
         It is written at the end of the transaction, when all else is: the chain's end is locked for that moment alone.
         Acts of one transaction that belong to one call become one entry, which names the first of them.
         """
-        entry = {"action": action, "object_type": object_type, "object_id": object_id, "result": DONE}
+        entry = {"action": action, "object_type": object_type, "object_id": object_id, "result": CHANGED}
         session.info.setdefault(_WAITING, []).append({**entry, **_who(caller), "detail": detail})
 
     def tell(self, call: Call, result: str, **detail: Any) -> None:
@@ -49,22 +50,19 @@ class Audit:
         with self._database.transaction(flushed=False) as session:
             session.info[_WAITING] = [{**about, **_who(call.caller), "detail": detail}]
 
-    def list(
-        self, caller: Caller, *, object_id: str | None = None, action: str | None = None, cursor: int | None, limit: int
-    ) -> AuditPage:
+    def list(self, caller: Caller, wanted: AuditQuery) -> AuditPage:
         """Entries of the caller's project, newest first."""
         caller.require(Role.ADMIN)
         query = select(AuditEventRow).where(AuditEventRow.project_id == caller.project_id)
-        if object_id is not None:
-            query = query.where(AuditEventRow.object_id == object_id)
-        if action is not None:
-            query = query.where(AuditEventRow.action == action)
-        if cursor is not None:
-            query = query.where(AuditEventRow.id < cursor)
+        for name in ("object_id", "action", "result"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(getattr(AuditEventRow, name) == value)
+        if wanted.cursor is not None:
+            query = query.where(AuditEventRow.id < wanted.cursor)
         with self._database.reading() as session:
-            rows = list(session.scalars(query.order_by(AuditEventRow.id.desc()).limit(limit + 1)))
-        items = [AuditEventOut.model_validate(row) for row in rows[:limit]]
-        return AuditPage(items=items, next_cursor=str(items[-1].id) if len(rows) > limit else None)
+            rows = list(session.scalars(query.order_by(AuditEventRow.id.desc()).limit(wanted.limit + 1)))
+        items = [AuditEventOut.model_validate(row) for row in rows[: wanted.limit]]
+        return AuditPage(items=items, next_cursor=str(items[-1].id) if len(rows) > wanted.limit else None)
 
     def _write(self, session: Session) -> None:
         entries: list[dict[str, Any]] = session.info.pop(_WAITING, [])
@@ -91,9 +89,10 @@ def _who(caller: Caller | None) -> dict[str, Any]:
 def _of_call(call: Call, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first, *others = entries
     also = [{"action": entry["action"], "object": entry["object_id"], **entry["detail"]} for entry in others]
-    detail = {**first["detail"], "route": call.route, **({"also": also} if also else {})}
-    return [{**first, "detail": detail, "source": call.source, "request_id": call.request_id}]
+    detail = {**first["detail"], "also": also} if also else first["detail"]
+    where = {"source": call.source, "route": call.route[:120], "request_id": call.request_id}
+    return [{**first, **where, "detail": detail}]
 
 
 def _of_job(entry: dict[str, Any]) -> dict[str, Any]:
-    return {**entry, "source": this_machine(), "request_id": None}
+    return {**entry, "source": this_machine(), "route": "", "request_id": None}

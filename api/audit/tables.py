@@ -37,8 +37,10 @@ class AuditEventRow(Base):
     object_type: Mapped[str] = mapped_column(String(40))
     object_id: Mapped[str] = mapped_column(String(80), index=True)
     source: Mapped[str] = mapped_column(String(80))
+    route: Mapped[str] = mapped_column(String(120))
+    """The route or command; empty in jobs."""
     result: Mapped[str] = mapped_column(String(20))
-    """``done``, or the status of the refusal."""
+    """``changed``, ``answered``, ``unchanged``, or the status of the refusal."""
     request_id: Mapped[str | None] = mapped_column(String(60))
     detail: Mapped[dict[str, Any]]
     previous: Mapped[str] = mapped_column(String(64))

@@ -52,12 +52,12 @@ def operator(built: Services, project: str) -> Caller:
 def _tell(built: Services) -> None:
     """The entry of a command that has recorded no act of its own, and an anchor, since no server may be there to."""
     from api.audit.call import current, end
-    from api.audit.service import DONE
+    from api.audit.service import ANSWERED
 
     call = current()
     if call is None:
         return
     if not call.entered:
-        built.audit.tell(call, DONE)
+        built.audit.tell(call, ANSWERED)
     end()
     built.anchors.write()

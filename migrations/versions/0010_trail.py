@@ -23,12 +23,18 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 NAMES = ("id", "project_id", "at", "actor", "role", "action", "object_type", "object_id", "request_id")
 EVENTS = sa.table(
     "audit_events",
-    *map(sa.column, (*NAMES, "source", "result", "previous", "hash")),
+    *map(sa.column, (*NAMES, "source", "route", "result", "previous", "hash")),
     sa.column("at", sa.DateTime(timezone=True)),
     sa.column("detail", sa.JSON()),
 )
 HEAD = sa.table("audit_head", *map(sa.column, ("id", "sequence", "hash", "anchored", "signature")))
-NEW = {"source": (80, "not recorded"), "result": (20, "done"), "previous": (64, ""), "hash": (64, "")}
+NEW = {
+    "source": (80, "not recorded"),
+    "route": (120, ""),
+    "result": (20, "changed"),
+    "previous": (64, ""),
+    "hash": (64, ""),
+}
 """New columns of text: their length, and what those entries get that are there already."""
 ACTS = ("update", "delete")
 REFUSED = "the audit trail is append-only"
