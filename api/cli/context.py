@@ -43,9 +43,9 @@ def operator(built: Services, project: str) -> Caller:
     from api.audit.call import Call, begin, this_machine
 
     caller = built.access.operator(project)
-    path = click.get_current_context().command_path
-    _, _, name = path.partition(" ")
-    begin(Call(f"command.{name.replace(' ', '-')}", "command", "", this_machine(), path, caller=caller))
+    _, _, name = click.get_current_context().command_path.partition(" ")
+    action, route = f"command.{name.replace(' ', '-')}", f"clinical-mm {name}"
+    begin(Call(action, "command", "", this_machine(), route, caller=caller))
     return caller
 
 
