@@ -14,16 +14,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
-from api.audit.anchor import Anchors
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 log = logging.getLogger(__name__)
 GRACE_S = 5
@@ -51,7 +53,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._settings, self._sign_in_as = settings, sign_in_as
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
-        self._anchors: Anchors | None = None
+        self._services: Services | None = None
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
         super().__init__()
 
@@ -82,8 +84,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
         services = build(self._settings)
         services.models.warm_up()
+        services.audit.reserve()
         services.anchors.start()
-        self._anchors = services.anchors
+        self._services = services
         return create_app(services=services)
 
     def _ready(self, arbiter: Any) -> None:
@@ -106,8 +109,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def _leave(self, _arbiter: Any, _worker: Any) -> None:
         """In the worker process, when it has answered its last request."""
-        if self._anchors is not None:
-            self._anchors.close()
+        if self._services is not None:
+            self._services.anchors.close()
+            self._services.audit.close()
 
     def _exit(self, _arbiter: Any) -> None:
         if self._jobs is not None:

@@ -53,6 +53,7 @@ class Services:
         """Stop threads and give back connections."""
         self.predictions.close()
         self.anchors.close()
+        self.audit.close()
         self.ground.close()
 
 
@@ -60,7 +61,8 @@ def build(settings: Settings) -> Services:
     """The services over the ground that the settings describe; the one place that says who needs whom."""
     ground = Ground.of(settings)
     key = trail_key(settings.workspace)
-    audit = Audit(ground.database, key)
+    trail = settings.trail_folder
+    audit = Audit(ground.database, key, trail)
     access = Access(ground.database, audit.record)
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
@@ -73,7 +75,7 @@ def build(settings: Settings) -> Services:
         access=access,
         projects=Projects(ground.database, audit.record),
         audit=audit,
-        anchors=Anchors(ground.database, settings.anchors_file, settings.trail_folder / "anchors.lock", key),
+        anchors=Anchors(ground.database, settings.anchors_file, trail / "anchors.lock", key, audit.take_up),
         cases=cases,
         files=Files(ground, cases),
         models=models,

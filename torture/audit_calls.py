@@ -217,7 +217,7 @@ def _fail_a_commit(house: House, name: str, faults: list[str]) -> None:
         with database.reading() as session:
             return session.scalar(select(func.count()).select_from(CaseRow)) or 0
 
-    database.at_commit(fail, lambda _: None)
+    database.at_commit(fail, lambda _: None, lambda _: None)
     before, request_id = stored(), new_id("request")
     headers = {"Authorization": f"Bearer {house.secrets['admin']}", "X-Request-Id": request_id}
     answer = app.test_client().post("/v1/cases", json=BODIES["cases.submit_case"], headers=headers)

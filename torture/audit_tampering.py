@@ -79,7 +79,7 @@ class Trail:
         return verify_stored(self.database, self.settings.anchors_file, self.key).fault_count > 0
 
     def _fill(self) -> None:
-        audit, draw = Audit(self.database, self.key), random.Random(7)
+        audit, draw = Audit(self.database, self.key, self.settings.trail_folder), random.Random(7)
         caller = Caller(new_id("project"), new_id("key"), "Dr. Example", Role.CLINICIAN)
         for n in range(1, ENTRIES + 1):
             with self.database.transaction() as session:

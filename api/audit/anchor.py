@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,14 +54,17 @@ class Newest:
 class Anchors:
     """The anchors of an installation; several processes may write them."""
 
-    def __init__(self, database: Database, path: Path, lock: Path, key: bytes) -> None:
-        self.path = path
+    def __init__(
+        self, database: Database, path: Path, lock: Path, key: bytes, first: Callable[[], None] = lambda: None
+    ) -> None:
+        """``first`` is called before each anchor that the thread writes."""
+        self.path, self._first = path, first
         self._database, self._lock, self._key = database, lock, key
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Write one every minute in which the trail grew, in a thread."""
+        """Write one now, and one every minute in which the trail grew, in a thread."""
         self._thread = threading.Thread(target=self._keep, name="audit anchors", daemon=True)
         self._thread.start()
 
@@ -126,11 +129,13 @@ class Anchors:
             yield
 
     def _keep(self) -> None:
+        self._try()
         while not self._stop.wait(EVERY_S):
             self._try()
 
     def _try(self) -> None:
         try:
+            self._first()
             self.write()
         except (OSError, SQLAlchemyError):  # the next minute tries again; what waits is held by the head
             log.exception("the audit trail could not be anchored")

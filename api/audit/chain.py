@@ -68,6 +68,8 @@ def append(session: Session, key: bytes, entries: Sequence[dict[str, Any]]) -> N
 
     To be called last: the head's row is locked from here to the commit, and nothing else is locked after it.
     """
+    if not entries:
+        return
     connection = session.connection()  # the chain runs through every project: below what a session of one may touch
     head = select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()
     sequence, previous, anchored = connection.execute(head).one()

@@ -6,7 +6,6 @@ asked - a read, or a call that was refused - is told here. A route cannot forget
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any
 
@@ -19,7 +18,6 @@ from api.audit.call import Call, begin, current, end
 from api.audit.names import told_as
 from api.audit.service import ANSWERED, UNCHANGED, Audit
 
-log = logging.getLogger(__name__)
 UNTOLD = ("health.", "openapi.", "pages.static")
 """Endpoints that show nothing of anyone: is it alive, its documentation, its style sheets."""
 _PRESENTED = re.compile(r"Bearer\s+cmm_([0-9a-hjkmnp-tv-z]{20})_", re.IGNORECASE)
@@ -42,14 +40,12 @@ def install(app: Flask, audit: Audit) -> None:
         call = current()
         if call is None or call.entered:
             return response
-        if g.get("ground_gave_way", False):
-            log.error("no entry in the audit trail for %s: nowhere to write it", g.get("request_id"))
-            return response
         caller: Caller | None = g.get("caller")
         call.caller = caller
         try:
-            audit.tell(call, _result(response, caller), **_detail(response, caller))
-        except SQLAlchemyError as error:  # what cannot be told is not answered
+            away = g.get("ground_gave_way", False)
+            audit.tell(call, _result(response, caller), away=away, **_detail(response, caller))
+        except (SQLAlchemyError, OSError) as error:  # what cannot be told is not answered
             return current_app.make_response(current_app.handle_user_exception(error))
         return response
 

@@ -27,11 +27,11 @@ def verify_stored(
     What is added meanwhile is walked too. ``progress`` is told how many entries each step walked.
     """
     with database.reading() as session:
-        before = session.execute(select(HEAD)).mappings().first()
+        before = _head(session)
     walk = Walk(read_anchors(anchors, key) if anchors.exists() else ())  # after `before`: they reach at least as far
     while True:
         with database.reading() as session:
-            head = session.execute(select(HEAD)).mappings().first()
+            head = _head(session)
             rows = list(_after(session, walk.found.last))
         if not rows:
             break
@@ -62,11 +62,16 @@ def entries(database: Database, since: datetime | None = None, until: datetime |
     while last is not None and first is not None and at < last:
         query = select(EVENTS).where(EVENTS.c.id > at, EVENTS.c.id <= last).order_by(EVENTS.c.id).limit(PAGE)
         with database.reading() as session:
-            rows = [written(row) for row in session.execute(query).mappings()]
+            rows = [written(dict(row)) for row in session.execute(query).mappings()]
         if not rows:
             return
         yield from rows
         at = rows[-1]["id"]
+
+
+def _head(session: Session) -> Entry | None:
+    found = session.execute(select(HEAD)).mappings().first()
+    return None if found is None else dict(found)
 
 
 def _after(session: Session, sequence: int) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -74,7 +79,7 @@ def _after(session: Session, sequence: int) -> Iterator[tuple[int, dict[str, Any
     query = select(EVENTS).order_by(EVENTS.c.id)
     try:
         rows = session.execute(query.where(EVENTS.c.id > sequence).limit(PAGE)).mappings().all()
-        yield from [(row["id"], written(row)) for row in rows]
+        yield from [(row["id"], written(dict(row))) for row in rows]
     except (ValueError, TypeError):
         later = select(EVENTS.c.id).where(EVENTS.c.id > sequence).order_by(EVENTS.c.id).limit(PAGE)
         for found in list(session.scalars(later)):
@@ -83,6 +88,6 @@ def _after(session: Session, sequence: int) -> Iterator[tuple[int, dict[str, Any
 
 def _one(session: Session, which: ColumnElement[bool]) -> dict[str, Any] | None:
     try:
-        return written(session.execute(select(EVENTS).where(which)).mappings().one())
+        return written(dict(session.execute(select(EVENTS).where(which)).mappings().one()))
     except (ValueError, TypeError, AttributeError, SQLAlchemyError):
         return None

@@ -44,5 +44,6 @@ def worker(with_parent: int | None) -> None:
     settings = settings_from_environment()
     built = build(settings)
     built.keeper.start()
+    built.audit.reserve()
     built.anchors.start()
-    run_worker(settings, at_end=built.anchors.close)
+    run_worker(settings, at_end=built.close)

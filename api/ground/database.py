@@ -13,7 +13,11 @@ from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-_SYNCHRONOUS = "synchronous"
+MOMENT_MS = 200
+"""So long a hurried transaction waits for another writer."""
+SQLITE_PATIENT = ("synchronous=FULL", "busy_timeout=30000")
+SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
+_HURRIED = "hurried"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -57,24 +61,28 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
-    def transaction(self, *, flushed: bool = True) -> Iterator[Session]:
+    def transaction(self, *, hurried: bool = False) -> Iterator[Session]:
         """A session whose work is committed whole at the end, or not at all when anything is raised.
 
-        With ``flushed=False`` the commit does not wait for the disk: a crash of this process loses nothing, one of the
-        machine may lose the newest such commits (never an older one before a newer one).
+        With ``hurried`` it waits neither for the disk nor, longer than a moment, for another writer (OperationalError).
+        A crash of this process loses nothing then, one of the machine may lose the newest such commits, never an older
+        one before a newer one.
         """
         with self._sessions.begin() as session:
-            session.connection(execution_options={"flushed": flushed})
+            session.connection(execution_options={"hurried": hurried})
             yield session
 
-    def at_commit(self, before: Callable[[Session], None], after: Callable[[Session], None]) -> None:
-        """Call ``before`` as the last thing within every transaction, ``after`` when it is stored."""
+    def at_commit(
+        self, before: Callable[[Session], None], after: Callable[[Session], None], undone: Callable[[Session], None]
+    ) -> None:
+        """Call ``before`` as the last thing in every transaction; then ``after`` when it is stored, else ``undone``."""
 
         def outermost(act: Callable[[Session], None]) -> Callable[[Session], None]:
             return lambda session: None if session.in_nested_transaction() else act(session)
 
         event.listen(self._sessions, "before_commit", outermost(before))
         event.listen(self._sessions, "after_commit", outermost(after))
+        event.listen(self._sessions, "after_rollback", outermost(undone))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -109,21 +117,24 @@ def _begin_sqlite(connection: Connection) -> None:
     if options.get("reading", False):
         connection.exec_driver_sql("BEGIN")
         return
-    wanted = "FULL" if options.get("flushed", True) else "NORMAL"
-    if connection.info.get(_SYNCHRONOUS) != wanted:  # it is the connection's, and cannot be set within a transaction
-        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
-        connection.info[_SYNCHRONOUS] = wanted
+    hurried = options.get("hurried", False)
+    if (
+        connection.info.get(_HURRIED, False) != hurried
+    ):  # these are the connection's, and not to be set in a transaction
+        for pragma in SQLITE_HURRIED if hurried else SQLITE_PATIENT:
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        connection.info[_HURRIED] = hurried
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if not connection.get_execution_options().get("flushed", True):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    if connection.get_execution_options().get("hurried", False):
+        connection.exec_driver_sql(f"SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = {MOMENT_MS}")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", *SQLITE_PATIENT):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

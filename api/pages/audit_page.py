@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, render_template, request, url_for
 
 from api.access.guard import caller, needs
@@ -21,7 +23,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/audit", endpoint="audit")
     @needs(Role.ADMIN)
     def show() -> str:
-        kept = {name: text for name in FILTERS if (text := request.args.get(name, "").strip())}
+        kept: dict[str, Any] = {name: text for name in FILTERS if (text := request.args.get(name, "").strip())}
         wanted = AuditQuery.model_validate({**kept, "cursor": request.args.get("cursor") or None, "limit": ROWS})
         page = services.audit.list(caller(), wanted)
         following = {**kept, "cursor": page.next_cursor}

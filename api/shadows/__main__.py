@@ -40,7 +40,7 @@ def main() -> int:
     os.nice(NICENESS)  # whoever waits for an answer comes first
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     ground = Ground.of(settings_from_environment())
-    audit = Audit(ground.database, trail_key(ground.settings.workspace))
+    audit = Audit(ground.database, trail_key(ground.settings.workspace), ground.settings.trail_folder)
     return follow(Scoring(ground, Cases(ground, audit, weigh), Models(ground, audit)), chosen.shadow)
 
 

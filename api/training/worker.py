@@ -43,7 +43,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
-        audit = Audit(self._ground.database, trail_key(settings.workspace))
+        audit = Audit(self._ground.database, trail_key(settings.workspace), settings.trail_folder)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
         self._heart = Heartbeat(self._ground)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +13,10 @@ from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from api.app import create_app
-from api.audit.chain import EVENTS
+from api.audit.chain import EVENTS, HEAD
 from api.audit.gate import is_told
 from api.audit.names import NAMES
+from api.audit.waiting import Waiting
 from api.cases.tables import CaseRow
 from tests.api.conftest import case_json, listening, png
 
@@ -164,7 +166,8 @@ def test_an_entry_goes_when_its_act_does_and_the_failure_is_told(
             raise RuntimeError("the commit fails")
 
     failures: list[str] = []
-    services.ground.database.at_commit(lambda session: None if failures else fail(session), lambda _: None)
+    once = lambda session: None if failures else fail(session)  # noqa: E731
+    services.ground.database.at_commit(once, lambda _: None, lambda _: None)
     answer = client.post("/cases", json=case_json(), headers={"X-Request-Id": "one"})
     assert (answer.status_code, failures) == (500, ["the entry was written"])
     assert [(e["action"], e["result"]) for e in entries("one")] == [("case.submit", "500")]
@@ -172,12 +175,19 @@ def test_an_entry_goes_when_its_act_does_and_the_failure_is_told(
         assert session.scalar(select(CaseRow.id)) is None
 
 
-def test_what_cannot_be_told_is_not_answered(client: httpx.Client, services: Any) -> None:
+def test_what_can_be_told_nowhere_is_not_answered(
+    client: httpx.Client, services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = client.post("/cases", json=case_json()).json()["id"]
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Waiting, "put", full)
     with services.ground.database.transaction() as session:
-        session.connection().exec_driver_sql("ALTER TABLE audit_head RENAME TO elsewhere")
-    answer = client.get(f"/cases/{case}")
-    assert answer.status_code in {500, 503}
+        session.connection().execute(select(HEAD).with_for_update())  # another writes, and is not done
+        answer = client.get(f"/cases/{case}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (507, "application/problem+json")
     assert "cough" not in answer.text
 
 

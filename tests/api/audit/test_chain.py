@@ -164,11 +164,11 @@ def test_an_anchor_is_written_only_where_the_trail_grew(trail: Trail) -> None:
 
 def test_many_threads_and_another_process_make_one_chain(trail: Trail) -> None:
     other = Database(trail.settings.sqlalchemy_url)  # connections of its own, as another process has
-    audits = [(trail.database, trail.audit), (other, Audit(other, trail.key))]
+    audits = [(trail.database, trail.audit), (other, Audit(other, trail.key, trail.settings.trail_folder))]
 
     def write(n: int) -> None:
         database, audit = audits[n % 2]
-        with database.transaction(flushed=n % 3 > 0) as session:
+        with database.transaction(hurried=n % 3 > 0) as session:
             audit.record(session, WHO, "case.change", "case", "case_1", n=n)
 
     with ThreadPoolExecutor(8) as pool:
