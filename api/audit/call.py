@@ -57,6 +57,13 @@ def shows(cases: Iterable[str]) -> None:
         call.cases.extend(cases)
 
 
+def told_as(action: str) -> None:
+    """Name what this call does, where its route alone does not say it."""
+    call = current()
+    if call is not None:
+        call.action = action
+
+
 def known_id(text: object) -> str:
     """The text where it has the form of an identifier of ours (``ground/ids.py``), else nothing.
 

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import public
 from api.access.service import Caller
+from api.audit.call import told_as
 from api.pages.session import Sessions, Visit, signed_in
 from api.problems import Unauthenticated
 from api.services import Services
@@ -28,6 +29,7 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
         token = request.args.get("token")
         if token is None:
             return render_template("sign_in.html", next=request.args.get("next", ""), problem="")
+        told_as("session.sign_in")
         key_id = sessions.spend(token)
         if key_id is None:
             return _refused(SPENT)
