@@ -28,6 +28,7 @@ import api.watching.routes
 from api import health, problems
 from api.access import guard
 from api.access.guard import public
+from api.audit import gate
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
 from api.ground import bodies, outage
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     problems.register(app)
     outage.register(app)
     health.install(app, services)
+    gate.install(app, services.audit)
     app.before_request(refuse_unstorable)
     off = services.ground.settings.auth == "off"
     guard.install(

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
@@ -25,6 +25,9 @@ from api.ground.migrate import upgrade
 from api.listener import Listener
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 log = logging.getLogger(__name__)
 GRACE_S = 5
@@ -54,6 +57,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self.settings, self._sign_in_as = settings, sign_in_as
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
+        self._services: Services | None = None
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
         super().__init__()
 
@@ -71,6 +75,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "control_socket_disable": True,
             "when_ready": self._ready,
             "on_exit": self._exit,
+            "worker_exit": self._leave,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -85,6 +90,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         services = build(self.settings)
         services.models.warm_up()
         decoders_of(self.settings.limits, self.settings.decoders).warm_up()
+        services.audit.reserve()
+        services.anchors.start()
+        self._services = services
         return create_app(services=services)
 
     def _ready(self, arbiter: Any) -> None:
@@ -104,6 +112,12 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return f" - sign in once with {sign_in_link(ground, self._sign_in_as, address)}"
         finally:
             ground.close()
+
+    def _leave(self, _arbiter: Any, _worker: Any) -> None:
+        """In the worker process, when it has answered its last request."""
+        if self._services is not None:
+            self._services.anchors.close()
+            self._services.audit.close()
 
     def _exit(self, _arbiter: Any) -> None:
         if self._jobs is not None:

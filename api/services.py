@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from api.access.projects import Projects
 from api.access.service import Access
+from api.audit.anchor import Anchors
 from api.audit.service import Audit
 from api.cases.files import Files
 from api.cases.service import Cases
 from api.explanations.service import Explanations
 from api.ground.ground import Ground
+from api.ground.secret import trail_key
 from api.models.lineage import Lineage
 from api.models.service import Models
 from api.predictions.doubt import weigh
@@ -33,6 +35,7 @@ class Services:
     access: Access
     projects: Projects
     audit: Audit
+    anchors: Anchors
     cases: Cases
     files: Files
     models: Models
@@ -49,13 +52,17 @@ class Services:
     def close(self) -> None:
         """Stop threads and give back connections."""
         self.predictions.close()
+        self.anchors.close()
+        self.audit.close()
         self.ground.close()
 
 
 def build(settings: Settings) -> Services:
     """The services over the ground that the settings describe; the one place that says who needs whom."""
     ground = Ground.of(settings)
-    audit = Audit(ground.database)
+    key = trail_key(settings.workspace)
+    trail = settings.trail_folder
+    audit = Audit(ground.database, key, trail)
     access = Access(ground.database, audit.record)
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
@@ -68,6 +75,7 @@ def build(settings: Settings) -> Services:
         access=access,
         projects=Projects(ground.database, audit.record),
         audit=audit,
+        anchors=Anchors(ground.database, settings.anchors_file, trail / "anchors.lock", key, audit.take_up),
         cases=cases,
         files=Files(ground, cases),
         models=models,

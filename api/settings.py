@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
     )
+    audit_anchor: Path | None = Field(
+        None, description="the file to which anchors of the audit trail are added; empty: one in the workspace"
+    )
     worker_id: str = Field("", description="stable, unique name of this job worker; empty: machine and workspace")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
     feature_cache_mb: int = Field(
@@ -102,6 +105,16 @@ class Settings(BaseSettings):
     def spool_folder(self) -> Path:
         """Where files lie while they come in."""
         return self.workspace.resolve() / "incoming"
+
+    @property
+    def trail_folder(self) -> Path:
+        """What is kept of the audit trail outside the database."""
+        return self.workspace.resolve() / "audit"
+
+    @property
+    def anchors_file(self) -> Path:
+        """Where the audit trail is anchored."""
+        return self.audit_anchor or self.trail_folder / "anchors.jsonl"
 
     @property
     def features_file(self) -> Path:

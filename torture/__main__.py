@@ -16,7 +16,15 @@ from pathlib import Path
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "torture.md"
-ORDEALS: tuple[str, ...] = ("dependencies",)
+ORDEALS: tuple[str, ...] = (
+    "audit_calls",
+    "audit_tampering",
+    "bombs",
+    "disk_full",
+    "mutated",
+    "payloads",
+    "dependencies",
+)
 
 
 def main() -> int:

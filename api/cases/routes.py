@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.cases.files import Files
 from api.cases.schemas import (
     CaseChange,
@@ -75,7 +76,9 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     @needs(Role.VIEWER)
     def list_cases(query: CaseFilter) -> Answer:
         """Cases, newest first or in the order of the worklist."""
-        return answer(cases.list(caller(), query))
+        page = cases.list(caller(), query)
+        shows(case.id for case in page.items)
+        return answer(page)
 
     @api.get("/cases/counts", responses={200: CaseCounts})
     @needs(Role.VIEWER)

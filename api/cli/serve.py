@@ -42,5 +42,8 @@ def worker(with_parent: int | None) -> None:
 
         end_with_parent(with_parent)
     settings = settings_from_environment()
-    build(settings).keeper.start()
-    run_worker(settings)
+    built = build(settings)
+    built.keeper.start()
+    built.audit.reserve()
+    built.anchors.start()
+    run_worker(settings, at_end=built.close)

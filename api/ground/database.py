@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,12 @@ from sqlalchemy import JSON, Connection, DateTime, Engine, MetaData, create_engi
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
+
+MOMENT_MS = 200
+"""So long a hurried transaction waits for another writer."""
+SQLITE_PATIENT = ("synchronous=FULL", "busy_timeout=30000")
+SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
+_HURRIED = "hurried"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -55,10 +61,28 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """A session whose work is committed whole at the end, or not at all when anything is raised."""
+    def transaction(self, *, hurried: bool = False) -> Iterator[Session]:
+        """A session whose work is committed whole at the end, or not at all when anything is raised.
+
+        With ``hurried`` it waits neither for the disk nor, longer than a moment, for another writer (OperationalError).
+        A crash of this process loses nothing then, one of the machine may lose the newest such commits, never an older
+        one before a newer one.
+        """
         with self._sessions.begin() as session:
+            session.connection(execution_options={"hurried": hurried})
             yield session
+
+    def at_commit(
+        self, before: Callable[[Session], None], after: Callable[[Session], None], undone: Callable[[Session], None]
+    ) -> None:
+        """Call ``before`` as the last thing in every transaction; then ``after`` when it is stored, else ``undone``."""
+
+        def outermost(act: Callable[[Session], None]) -> Callable[[Session], None]:
+            return lambda session: None if session.in_nested_transaction() else act(session)
+
+        event.listen(self._sessions, "before_commit", outermost(before))
+        event.listen(self._sessions, "after_commit", outermost(after))
+        event.listen(self._sessions, "after_rollback", outermost(undone))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -75,7 +99,9 @@ class Database:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
@@ -87,13 +113,28 @@ def _engine(url: str) -> Engine:
 def _begin_sqlite(connection: Connection) -> None:
     # Ours is sent at the start of each transaction, since the driver's own comes too late for a consistent read;
     # IMMEDIATE where it may write, so that two writers wait for each other instead of failing half way.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("reading", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    hurried = options.get("hurried", False)
+    if (
+        connection.info.get(_HURRIED, False) != hurried
+    ):  # these are the connection's, and not to be set in a transaction
+        for pragma in SQLITE_HURRIED if hurried else SQLITE_PATIENT:
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        connection.info[_HURRIED] = hurried
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("hurried", False):
+        connection.exec_driver_sql(f"SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = {MOMENT_MS}")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", *SQLITE_PATIENT):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.ground.database import Database
+from api.ground.secret import trail_key
 from api.settings import Settings
 
 
@@ -59,6 +60,7 @@ def _run(settings: Settings, act: Any) -> None:
         with database.engine.begin() as connection:
             _one_at_a_time(connection)
             config.attributes["connection"] = connection
+            config.attributes["trail_key"] = trail_key(settings.workspace)
             act(config)
     finally:
         database.dispose()

@@ -6,7 +6,7 @@ import errno
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -29,6 +29,7 @@ def _database_away(error: DBAPIError | PoolTimeout) -> Response:
     if isinstance(error, DBAPIError) and _is_full(str(error.orig)):
         return _full()
     log.error("the database does not answer: %s", type(error).__name__)
+    g.ground_gave_way = True
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer; try again", headers=headers)
 
@@ -46,4 +47,5 @@ def _is_full(message: str) -> bool:
 
 def _full() -> Response:
     log.error("the disk is full")
+    g.ground_gave_way = True
     return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full; nothing of this request was stored")

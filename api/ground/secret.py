@@ -1,9 +1,11 @@
-"""The secret that signs sessions: made once, kept in the workspace, readable by its owner alone."""
+"""The secret that signs sessions and the audit trail: made once, kept in the workspace, readable by its owner alone."""
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
+from hashlib import sha256
 from pathlib import Path
 
 
@@ -23,3 +25,18 @@ def session_secret(workspace: Path) -> str:
         finally:
             fresh.unlink()
     return path.read_text(encoding="ascii")
+
+
+def trail_key(workspace: Path) -> bytes:
+    """The key that signs the audit trail, 32 bytes derived from the secret; it stands in no database."""
+    return _derived(session_secret(workspace))
+
+
+def known_trail_key(workspace: Path) -> bytes | None:
+    """The same where the workspace has a secret; makes none."""
+    path = workspace / "session.secret"
+    return _derived(path.read_text(encoding="ascii")) if path.exists() else None
+
+
+def _derived(secret: str) -> bytes:
+    return hmac.new(secret.encode(), b"audit trail", sha256).digest()

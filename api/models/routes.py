@@ -6,6 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.ground.wire import SECURITY, Answer, answer
 from api.models.lineage import Lineage
 from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath, UsedCases, UsedCasesQuery
@@ -47,7 +48,9 @@ def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
     @needs(Role.VIEWER)
     def list_used_cases(path: ModelPath, query: UsedCasesQuery) -> Answer:
         """Each case that the model was made of: its part, its label then and now, whether it is still stored."""
-        return answer(lineage.cases(caller(), path.id, query.limit, query.cursor))
+        page = lineage.cases(caller(), path.id, query.limit, query.cursor)
+        shows(used.case_id for used in page.items)
+        return answer(page)
 
     @api.post("/models/rollback", responses={200: ModelOut})
     @needs(Role.ADMIN)

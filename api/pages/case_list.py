@@ -8,6 +8,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
+from api.audit.call import shows
 from api.cases.schemas import CaseConditions, CaseFilter, CaseOut, Order, PreviewQuery, RawQuery
 from api.cases.worklist import is_position, position
 from api.ground.wire import binary
@@ -47,6 +48,7 @@ def add(pages: Blueprint, services: Services) -> None:
         kept, read_first = _filters(), services.projects.own(caller()).read_first
         asked = case_filter(kept, cursor=request.args.get("cursor") or None, limit=ROWS, read_first=read_first)
         page = services.cases.list(caller(), asked)
+        shows(case.id for case in page.items)
         following = {**kept, "cursor": page.next_cursor}
         return render_template(
             "case_list.html",

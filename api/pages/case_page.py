@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
+from api.audit.call import shows
 from api.cases.schemas import CaseOut
 from api.explanations.schemas import ExplanationOut
 from api.ground.wire import binary
@@ -73,6 +74,7 @@ def add(pages: Blueprint, services: Services) -> None:
         refuse_hidden(services, caller(), case_id)
         found = services.predictions.similar(caller(), case_id, SIMILAR_SHOWN).items
         cases = [services.cases.get(caller(), s.case_id) for s in found]
+        shows(case.id for case in cases)
         shown = [
             {
                 "case_id": s.case_id,

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.service import Caller, Role
 from api.pages import (
+    audit_page,
     case_list,
     case_page,
     case_report,
@@ -44,6 +45,7 @@ SECTIONS = {
     "pages.comparison": "models",
     "pages.model_card": "models",
     "pages.watching": "watching",
+    "pages.audit": "audit",
 }
 """Which entry of the navigation a page belongs to."""
 HEADERS = {
@@ -75,7 +77,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
     of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
-    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page):
+    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page, audit_page):
         room.add(pages, services)
     return pages
 

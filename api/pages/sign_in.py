@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
@@ -11,7 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import public
 from api.access.service import Caller
-from api.pages.session import Sessions, Visit
+from api.audit.call import told_as
+from api.pages.session import Sessions, Visit, signed_in
 from api.problems import Unauthenticated
 from api.services import Services
 
@@ -27,6 +29,7 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
         token = request.args.get("token")
         if token is None:
             return render_template("sign_in.html", next=request.args.get("next", ""), problem="")
+        told_as("session.sign_in")
         key_id = sessions.spend(token)
         if key_id is None:
             return _refused(SPENT)
@@ -40,6 +43,8 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
     @pages.post("/sign-out")
     @public
     def sign_out() -> AnyResponse:
+        with suppress(Unauthenticated):  # its key has ended: the trail then names nobody
+            g.caller = signed_in(services)
         _change_visit(None)
         response: Response = Response(status=303, headers={"Location": url_for("pages.sign_in")})
         response.headers["Clear-Site-Data"] = '"cache"'
@@ -51,6 +56,7 @@ def _enter(identify: Callable[[], Caller]) -> AnyResponse | tuple[str, int]:
         found = identify()
     except Unauthenticated as error:
         return _refused(error.detail)
+    g.caller = found
     _change_visit(found.key_id)
     return redirect(_local(request.values.get("next", "")), 303)
 

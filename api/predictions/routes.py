@@ -6,6 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.cases.schemas import CasePath
 from api.ground.wire import SECURITY, Answer, answer
 from api.predictions.schemas import (
@@ -45,7 +46,9 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     @needs(Role.VIEWER)
     def list_similar(path: CasePath, query: SimilarQuery) -> Answer:
         """Past cases that the serving model finds most like this one, with their diagnoses."""
-        return answer(predictions.similar(caller(), path.id, query.limit))
+        found = predictions.similar(caller(), path.id, query.limit)
+        shows(like.case_id for like in found.items)
+        return answer(found)
 
     @api.get("/predictions/<id>", responses={200: PredictionOut})
     @needs(Role.VIEWER)

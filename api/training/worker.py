@@ -20,6 +20,7 @@ from api.audit.service import Audit
 from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
+from api.ground.secret import trail_key
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.promotion.service import Promotions
@@ -42,7 +43,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
-        audit = Audit(self._ground.database)
+        audit = Audit(self._ground.database, trail_key(settings.workspace), settings.trail_folder)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
         self._heart = Heartbeat(self._ground)
@@ -142,8 +143,8 @@ def _is_outage(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError)
 
 
-def run_worker(settings: Settings) -> None:
-    """Be a worker until SIGTERM or Ctrl-C."""
+def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
+    """Be a worker until SIGTERM or Ctrl-C; ``at_end`` is called before the process ends."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
 
@@ -156,6 +157,7 @@ def run_worker(settings: Settings) -> None:
     worker = Worker(settings)
     worker.run(stop)
     worker.bow_out()
+    at_end()
     # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.
     logging.shutdown()
     os._exit(0)
