@@ -62,10 +62,9 @@ def fill(server: Besieged, disk: Path, rounds: int) -> Outcome:
     faults += [f"an upload was answered {status}" for status in uploads if status not in {201, 507}]
     faults += [f"a read was answered {status}" for status in reads if status != 200]
     rows = [f"| {what} | {told(answers)} |" for what, answers in (("uploads", uploads), ("reads meanwhile", reads))]
-    tail = f"{rounds} times full and free again, without a restart; bytes read while it was full were those that were sent."
-    return Outcome(
-        "\n".join([f"A tmpfs of {SIZE_MB} MB.", "", "| asked | answered |", "|---|---|", *rows, "", tail]), faults
-    )
+    tail = f"{rounds} times full and free again, without a restart; what was read while it was full was what was sent."
+    table = [f"A tmpfs of {SIZE_MB} MB.", "", "| asked | answered |", "|---|---|", *rows, "", tail]
+    return Outcome("\n".join(table), faults)
 
 
 def made_inside(server: Besieged) -> str:
