@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problems import problem
@@ -22,6 +22,10 @@ def limit(app: Flask, settings: Settings) -> None:
     app.config["MAX_FORM_MEMORY_SIZE"] = app.config["MAX_JSON_LENGTH"]
     app.config["MAX_FORM_PARTS"] = settings.max_files_per_case + OTHER_PARTS
 
+    def bound() -> None:
+        if request.mimetype != "multipart/form-data":  # files go to the disk, everything else into memory
+            request.max_content_length = app.config["MAX_JSON_LENGTH"]
+
     def too_large(_error: RequestEntityTooLarge) -> Response:
         detail = (
             f"the body is larger than {settings.max_upload_mb} MB, holds more than {settings.max_files_per_case} "
@@ -29,4 +33,5 @@ def limit(app: Flask, settings: Settings) -> None:
         )
         return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
+    app.before_request(bound)
     app.register_error_handler(RequestEntityTooLarge, too_large)

@@ -28,13 +28,6 @@ class StrictRequest(Request):
     Files are spooled to the workspace as they come, and taken away with the request.
     """
 
-    @property
-    def max_content_length(self) -> int | None:
-        """Most bytes of the body: what holds no files is read into memory, and is to be small."""
-        name = "MAX_CONTENT_LENGTH" if self.mimetype == "multipart/form-data" else "MAX_JSON_LENGTH"
-        most: int | None = current_app.config[name]
-        return most
-
     def _get_file_stream(
         self,
         total_content_length: int | None,

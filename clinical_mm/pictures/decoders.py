@@ -124,18 +124,21 @@ class _Decoder:
         raise (UnsupportedFile if answer["refused"] == "unsupported" else UnreadableFile)(answer["reason"])
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         os.close(self._lifeline)
 
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()  # until then it seems to live
+
     def _wait_until_ready(self) -> None:
         line = self._line(START_S)
         if not line:
-            self._process.kill()
+            self._kill()
             raise DecoderUnavailable("no process to decode files in starts on this machine")
         self._is_ready = True
 
@@ -149,7 +152,7 @@ class _Decoder:
             answer: dict[str, Any] = json.loads(line)
             return answer
         if line is None:
-            self._process.kill()
+            self._kill()
             raise UnreadableFile(f"decoding it takes more than {seconds:.0f} seconds")
         raise UnreadableFile(self._last_words(self._process.wait(), seconds))
 

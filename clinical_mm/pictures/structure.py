@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clinical_mm.errors import UnreadableFile
 from clinical_mm.limits import WIDEST, Limits
@@ -29,8 +30,7 @@ _VRS = _LONG_VRS | frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """Header of one data element; its value is ``data[start : start + length]``, ``length`` None = undefined."""
 
     tag: tuple[int, int]
