@@ -21,6 +21,7 @@ from gunicorn.app.base import BaseApplication
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
+from api.ground.scope import whole_process
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
 
@@ -77,6 +78,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         from api.app import create_app
         from api.services import build
 
+        whole_process(None)  # what the command line may, requests may not
         services = build(self._settings)
         services.models.warm_up()
         return create_app(services=services)

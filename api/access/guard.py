@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, g, request
 
 from api.access.service import Access, Caller, Role
+from api.ground import scope
 from api.problems import Forbidden, Unauthenticated
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -70,6 +71,7 @@ def install(app: Flask, access: Access, *, anonymous: Caller | None, session: Id
             return
         g.caller = _identify(access, anonymous, session)
         g.caller.require(role)
+        scope.enter(g.caller.project_id)
 
     app.before_request(guard)
 

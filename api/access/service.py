@@ -22,6 +22,7 @@ from api.access.tables import ApiKeyRow, ProjectRow
 from api.ground.clock import now
 from api.ground.database import Database
 from api.ground.ids import new_id
+from api.ground.scope import everywhere
 from api.problems import Forbidden, NotFound, Unauthenticated
 
 DEFAULT_PROJECT = "default"
@@ -80,7 +81,7 @@ class Access:
     def authenticate(self, presented: str) -> Caller:
         """The caller that a key opens for; raises Unauthenticated."""
         key_id = _key_id(presented)
-        with self._database.reading() as session:
+        with everywhere("the key tells the project"), self._database.reading() as session:
             row = session.get(ApiKeyRow, key_id)
         if row is None or not self._matches(row, presented):
             raise Unauthenticated("the API key is not valid")
@@ -88,7 +89,7 @@ class Access:
 
     def caller_of(self, key_id: str) -> Caller:
         """The caller of a key already verified (a session); raises Unauthenticated when it has ended since."""
-        with self._database.reading() as session:
+        with everywhere("the key tells the project"), self._database.reading() as session:
             row = session.get(ApiKeyRow, key_id)
         if row is None:
             raise Unauthenticated("the key of this session is gone: sign in again")
@@ -96,7 +97,7 @@ class Access:
 
     def operator(self, project: str = DEFAULT_PROJECT) -> Caller:
         """Whoever runs commands on the machine itself: admin, named so in the audit trail."""
-        with self._database.transaction() as session:
+        with everywhere("a project is looked up by its name"), self._database.transaction() as session:
             return Caller(_project(session, project).id, "command-line", "command line", Role.ADMIN)
 
     def create_key(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, synonym
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class ProjectRow(Base):
+class ProjectRow(OfProject, Base):
     """A tenant: every other row belongs to one."""
 
     __tablename__ = "projects"
@@ -20,9 +21,10 @@ class ProjectRow(Base):
     created_at: Mapped[datetime]
     read_first: Mapped[bool] = mapped_column(default=False)
     """The pages show a model's answer only to whoever has written a verdict of their own."""
+    project_id = synonym("id")
 
 
-class ApiKeyRow(Base):
+class ApiKeyRow(OfProject, Base):
     """An API key; the secret itself is not kept, only its argon2 hash."""
 
     __tablename__ = "api_keys"

@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class AuditEventRow(Base):
+class AuditEventRow(OfProject, Base):
     """One act; written in the transaction of what it tells, never changed. Holds no patient text."""
 
     __tablename__ = "audit_events"
