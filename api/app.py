@@ -26,7 +26,7 @@ import api.shadows.routes
 import api.training.routes
 import api.watching.routes
 from api import health, problems
-from api.access import guard
+from api.access import browser, guard
 from api.access.guard import public
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
@@ -43,7 +43,11 @@ INFO = Info(
     version="1",
     description="Multimodal diagnosis support. It supports a diagnosis, it never makes one. Not a medical device.",
 )
-BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clinical-mm keys create`"}
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "an API key: `clinical-mm keys create`; or an access token of the OpenID Connect provider",
+}
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.teardown_request(_leave)
     app.before_request(_name_request)
     app.after_request(_finish)
+    browser.install(app, services.ground.settings)
     problems.register(app)
     outage.register(app)
     health.install(app, services)
@@ -76,9 +81,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     off = services.ground.settings.auth == "off"
     guard.install(
         app,
-        services.access,
+        services.door,
         anonymous=services.access.operator() if off else None,
         session=lambda: signed_in(services),
+        cross_origin=bool(browser.origins_of(services.ground.settings)),
     )
     for blueprint in (
         api.cases.routes.blueprint(services.cases, services.files),

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from api.access.door import Door
+from api.access.grants import Grants
+from api.access.limits import Limits
+from api.access.oidc import OpenIdConnect
+from api.access.people import People
 from api.access.projects import Projects
 from api.access.service import Access
+from api.access.sessions import BrowserSessions, Lives
 from api.audit.service import Audit
 from api.cases.files import Files
 from api.cases.service import Cases
@@ -31,6 +38,11 @@ class Services:
 
     ground: Ground
     access: Access
+    people: People
+    sessions: BrowserSessions
+    oidc: OpenIdConnect | None
+    """None where no provider is set."""
+    door: Door
     projects: Projects
     audit: Audit
     cases: Cases
@@ -49,6 +61,9 @@ class Services:
     def close(self) -> None:
         """Stop threads and give back connections."""
         self.predictions.close()
+        self.access.uses.close()
+        if self.oidc is not None:
+            self.oidc.close()
         self.ground.close()
 
 
@@ -56,7 +71,11 @@ def build(settings: Settings) -> Services:
     """The services over the ground that the settings describe; the one place that says who needs whom."""
     ground = Ground.of(settings)
     audit = Audit(ground.database)
-    access = Access(ground.database, audit.record)
+    limits = Limits(settings.rate_limit, settings.rate_limit_failures, settings.rate_limit_storage)
+    grants = Grants.load(settings.oidc_grants)
+    access = Access(ground.database, audit.record, limits)
+    people = People(ground.database, audit.record, access.uses, grants)
+    oidc = OpenIdConnect(settings, grants) if settings.oidc_issuer else None
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
@@ -66,6 +85,10 @@ def build(settings: Settings) -> Services:
     return Services(
         ground=ground,
         access=access,
+        people=people,
+        sessions=BrowserSessions(ground.database, audit.record, access, people, _lives(settings)),
+        oidc=oidc,
+        door=Door(access, people, oidc, limits),
         projects=Projects(ground.database, audit.record),
         audit=audit,
         cases=cases,
@@ -81,3 +104,8 @@ def build(settings: Settings) -> Services:
         watching=watching,
         keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),
     )
+
+
+def _lives(settings: Settings) -> Lives:
+    absolute, idle = timedelta(hours=settings.session_hours), timedelta(minutes=settings.session_idle_minutes)
+    return Lives(absolute, idle, settings.session_ends_with_token)

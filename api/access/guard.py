@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
-from api.access.service import Access, Caller, Role
+from api.access.browser import is_preflight, refuse_other_sites
+from api.access.door import Door
+from api.access.people import PROJECT_HEADER
+from api.access.service import Caller, Role
 from api.ground import scope
 from api.problems import Forbidden, Unauthenticated
 
@@ -54,14 +57,15 @@ def caller() -> Caller:
     return found
 
 
-def install(app: Flask, access: Access, *, anonymous: Caller | None, session: Identify) -> None:
+def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identify, cross_origin: bool) -> None:
     """Guard every request of the app.
 
-    ``anonymous`` is who calls where authentication is off; ``session`` tells who is signed in to the pages.
+    ``anonymous`` is who calls where authentication is off; ``session`` tells who is signed in to the pages;
+    ``cross_origin``: other origins' pages may call /v1, so their browsers may ask whether they may.
     """
 
     def guard() -> None:
-        if request.endpoint is None:
+        if request.endpoint is None or (cross_origin and is_preflight()):
             return  # no such route: the 404 or 405 says so, and tells nothing else
         try:
             role = needed_role(current_app, request.endpoint)
@@ -69,22 +73,37 @@ def install(app: Flask, access: Access, *, anonymous: Caller | None, session: Id
             raise Forbidden("this route declares no role, so nobody may call it") from error
         if role is None:
             return
-        g.caller = _identify(access, anonymous, session)
+        g.caller = _identify(door, anonymous, session)
+        g.standing = door.pass_through(g.caller)
         g.caller.require(role)
         scope.enter(g.caller.project_id)
 
     app.before_request(guard)
+    app.after_request(_tell)
 
 
-def _identify(access: Access, anonymous: Caller | None, session: Identify) -> Caller:
+def _identify(door: Door, anonymous: Caller | None, session: Identify) -> Caller:
     header = request.headers.get("Authorization", "")
     scheme, _, secret = header.partition(" ")
     if header and scheme.lower() != "bearer":
         raise Unauthenticated("send `Authorization: Bearer KEY`")
     if secret:
-        return access.authenticate(secret.strip())
+        return door.open(secret.strip(), request.remote_addr or "", request.headers.get(PROJECT_HEADER))
     signed_in = None if request.path.startswith("/v1/") else session()
+    if signed_in is None and anonymous is not None:
+        refuse_other_sites()
     found = signed_in or anonymous
     if found is None:
         raise Unauthenticated("send `Authorization: Bearer KEY`; `clinical-mm keys create` makes one")
     return found
+
+
+def _tell(response: Response) -> Response:
+    """How often the caller may still come, and that its key ends soon."""
+    if g.get("standing") is not None:
+        for name, value in g.standing.headers().items():
+            response.headers.setdefault(name, value)
+    known: Caller | None = g.get("caller")
+    if known is not None and known.ends_at is not None:
+        response.headers["X-Key-Expires-At"] = known.ends_at.isoformat().replace("+00:00", "Z")
+    return response

@@ -1,7 +1,8 @@
 """Whose rows the work at hand may touch: one project's, or by name every project's. Nobody said so = nobody's.
 
-A request stands inside no project until the guard knows its caller, and then inside that caller's. Workers and commands
-say ``whole_process``; the few steps of a request that must look across projects (which key is this?) say ``everywhere``.
+A request stands inside no project until the guard knows its caller, and then inside that caller's. Workers and
+commands say ``whole_process``; the few steps of a request that must look across projects (which key is this?) say
+``everywhere``.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from api.ground.fence import AnotherProject, fence, fenced_tables
 from api.ground.scope import Nowhere, OutsideAnyProject, enter, leave, within
 from tests.api.conftest import case_json, png
 
-SHARED = {"blob_uses", "workers"}
-"""Tables that belong to no project: which case uses which bytes (the same may lie in several), and who works."""
+SHARED = {"blob_uses", "people", "workers"}
+"""Tables of no project: which case uses which bytes (the same may lie in several), whom the provider knows, who works."""
 
 
 @pytest.fixture
