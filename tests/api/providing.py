@@ -47,7 +47,14 @@ class Provider:
     def claims(self, subject: str = "ada", **changes: Any) -> dict[str, Any]:
         """Of a good access token; a change to ``...`` leaves the claim out."""
         moment = int(time.time())
-        good = {"iss": self.url, "aud": AUDIENCE, "sub": subject, "name": subject.title(), "iat": moment, "exp": moment + 300}
+        good = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": subject,
+            "name": subject.title(),
+            "iat": moment,
+            "exp": moment + 300,
+        }
         return {k: v for k, v in {**good, "groups": ["radiology"], **changes}.items() if v is not ...}
 
     def sign(self, claims: dict[str, Any], **header: Any) -> str:
