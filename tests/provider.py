@@ -117,12 +117,7 @@ class Memory:
         return {"sub": name, "name": name.title(), **self.people.get(name, {})}
 
 
-def provider(issuer: str) -> Flask:
-    app = Flask(__name__)
-    app.secret_key = os.urandom(24)
-    app.config["SESSION_COOKIE_NAME"] = "provider"
-    memory, client = Memory(issuer), Client()
-
+def _codes(memory: Memory) -> type[AuthorizationCodeGrant]:
     class Codes(AuthorizationCodeGrant):
         TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic",)
 
@@ -148,6 +143,10 @@ def provider(issuer: str) -> Flask:
         def authenticate_user(self, code: Code) -> Person:
             return Person(code.person)
 
+    return Codes
+
+
+def _ids(memory: Memory) -> OpenIDCode:
     class Ids(OpenIDCode):
         def exists_nonce(self, nonce: str, _request: Any) -> bool:
             return any(code.nonce == nonce for code in memory.codes.values())
@@ -159,14 +158,10 @@ def provider(issuer: str) -> Flask:
             return "RS256"
 
         def get_client_claims(self, client: Client) -> dict[str, Any]:
-            return {"iss": memory.issuer, "aud": [client.client_id]}
+            return {"iss": memory.issuer, "aud": [client.client_id], "exp": int(time.time()) + 600}
 
         def get_encode_header(self, _client: Client) -> dict[str, Any]:
             return {"alg": "RS256", "kid": memory.keys[-1].kid}
-
-        def get_compatible_claims(self, request: Any) -> dict[str, Any]:
-            moment = int(time.time())
-            return {**self.get_client_claims(request.client), "iat": moment, "exp": moment + 600}
 
         def generate_user_info(self, user: Person, _scope: str) -> dict[str, Any]:
             claims = memory.claims(user.name)
@@ -174,6 +169,10 @@ def provider(issuer: str) -> Flask:
                 claims.pop("groups", None)
             return claims
 
+    return Ids(require_nonce=True)
+
+
+def _tokens(memory: Memory) -> JWTBearerTokenGenerator:
     class Tokens(JWTBearerTokenGenerator):
         def get_jwks(self) -> RSAKey:
             return memory.keys[-1]
@@ -184,14 +183,24 @@ def provider(issuer: str) -> Flask:
         def get_extra_claims(self, _client: Client, _kind: str, user: Person, _scope: str) -> dict[str, Any]:
             return memory.claims(user.name)
 
+    return Tokens(memory.issuer)
+
+
+def provider(issuer: str) -> Flask:
+    app = Flask(__name__)
+    app.secret_key = os.urandom(24)
+    app.config["SESSION_COOKIE_NAME"] = "provider"
+    memory, client = Memory(issuer), Client()
     server = AuthorizationServer(app, lambda client_id: client if client_id == CLIENT_ID else None, lambda *_: None)
-    server.register_token_generator("default", Tokens(issuer))
-    server.register_grant(Codes, [CodeChallenge(required=True), Ids(require_nonce=True)])
-    _routes(app, memory, server)
+    server.register_token_generator("default", _tokens(memory))
+    server.register_grant(_codes(memory), [CodeChallenge(required=True), _ids(memory)])
+    _metadata(app, memory)
+    _flow(app, memory, server)
+    _levers(app, memory)
     return app
 
 
-def _routes(app: Flask, memory: Memory, server: AuthorizationServer) -> None:
+def _metadata(app: Flask, memory: Memory) -> None:
     @app.before_request
     def dawdle() -> None:
         time.sleep(0 if request.path in {"/settings", "/rotate", "/sign"} else memory.slow_s)
@@ -211,6 +220,8 @@ def _routes(app: Flask, memory: Memory, server: AuthorizationServer) -> None:
     def jwks() -> Response:
         return jsonify(KeySet(list(memory.keys)).as_dict())
 
+
+def _flow(app: Flask, memory: Memory, server: AuthorizationServer) -> None:
     @app.route("/authorize", methods=["GET", "POST"])
     def authorize() -> Any:
         if "code_challenge" not in request.args:
@@ -237,6 +248,8 @@ def _routes(app: Flask, memory: Memory, server: AuthorizationServer) -> None:
         session.clear()
         return redirect(request.args["post_logout_redirect_uri"], 303)
 
+
+def _levers(app: Flask, memory: Memory) -> None:
     @app.put("/people/<name>")
     def tell(name: str) -> Response:
         memory.people[name] = request.get_json()

@@ -53,7 +53,7 @@ class Counting:
         """Raises InvalidConfig: no such store, or its client is not installed."""
         options = PATIENCE if url.startswith(("redis", "valkey")) else {}
         try:
-            shared = storage_from_string(url, wrap_exceptions=True, **options)  # type: ignore[arg-type]
+            shared = storage_from_string(url, wrap_exceptions=True, **options)
             self._shared = SlidingWindowCounterRateLimiter(shared)
         except (ConfigurationError, NotImplementedError) as error:
             raise InvalidConfig(f"CLINICAL_MM_RATE_LIMIT_STORAGE: {error}") from error

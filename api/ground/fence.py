@@ -91,7 +91,7 @@ def _refuse_raw(state: ORMExecuteState) -> None:
     if isinstance(statement, TextClause):
         raise AnotherProject("SQL as text cannot be narrowed to a project: say it with mapped classes, or `everywhere`")
     tables = find_tables(statement, check_columns=True, include_crud=True)
-    touched = {getattr(table, "name", None) for table in tables} & _FENCED
+    touched = {str(getattr(table, "name", "")) for table in tables} & _FENCED
     if touched:
         raise AnotherProject(f"a raw statement over {', '.join(sorted(touched))}: use the mapped classes")
 
