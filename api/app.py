@@ -30,7 +30,7 @@ from api.access import browser, guard
 from api.access.guard import public
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
-from api.ground import outage, scope
+from api.ground import outage
 from api.ground.ids import new_id
 from api.ground.strict import StrictRequest, refuse_unstorable
 from api.pages.session import signed_in
@@ -69,8 +69,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
     app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.before_request(_enter_nowhere)
-    app.teardown_request(_leave)
     app.before_request(_name_request)
     app.after_request(_finish)
     browser.install(app, services.ground.settings)
@@ -141,15 +139,6 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse(error: ValidationError) -> Response:
     return problems.problem(422, "the request does not fit its schema", problems.pointed(error))
-
-
-def _enter_nowhere() -> None:
-    g.scope_before = scope.enter(scope.Nowhere())  # the guard lets in; until then no row of any project can be read
-
-
-def _leave(_error: BaseException | None) -> None:
-    if "scope_before" in g:
-        scope.leave(g.scope_before)
 
 
 def _name_request() -> None:

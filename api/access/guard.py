@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
+from werkzeug.wsgi import ClosingIterator
 
 from api.access.browser import is_preflight, refuse_other_sites
 from api.access.door import Door
@@ -13,6 +14,9 @@ from api.access.people import PROJECT_HEADER
 from api.access.service import Caller, Role
 from api.ground import scope
 from api.problems import Forbidden, Unauthenticated
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
 Identify = Callable[[], Caller | None]
@@ -80,6 +84,22 @@ def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identi
 
     app.before_request(guard)
     app.after_request(_tell)
+    app.wsgi_app = _FromNowhere(app.wsgi_app)  # type: ignore[method-assign]
+
+
+class _FromNowhere:
+    """Each request begins outside any project, and stays where the guard let it in until its last byte is sent."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        before = scope.enter(scope.Nowhere())
+        try:
+            return ClosingIterator(self._app(environ, start_response), lambda: scope.leave(before))
+        except BaseException:
+            scope.leave(before)
+            raise
 
 
 def _identify(door: Door, anonymous: Caller | None, session: Identify) -> Caller:

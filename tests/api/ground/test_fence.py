@@ -150,7 +150,18 @@ def test_a_route_that_forgets_the_project_still_shows_its_callers_alone(
         with services.ground.database.reading() as session:
             return list(session.scalars(select(CaseRow.id)))
 
+    @app.get("/v1/slow")
+    @needs(Role.VIEWER)
+    def streaming() -> Any:
+        def lines() -> Iterator[str]:  # sent after the view has returned
+            with services.ground.database.reading() as session:
+                yield from session.scalars(select(CaseRow.id))
+
+        return lines()
+
     with listening(app) as url:
+        slow = httpx.get(f"{url}/v1/slow", headers={"Authorization": f"Bearer {keys['viewer']}"})
+        assert slow.text == rows["ours"]
         for who, seen in (("viewer", rows["ours"]), ("stranger", rows["theirs"])):
             answer = httpx.get(f"{url}/v1/forgetful", headers={"Authorization": f"Bearer {keys[who]}"})
             assert answer.json() == [seen]
