@@ -48,6 +48,7 @@ BEARER = {
     "scheme": "bearer",
     "description": "an API key: `clinical-mm keys create`; or an access token of the OpenID Connect provider",
 }
+PARAMETER = re.compile(r"<(?:[^<:]+:)?([^>]+)>")
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
     app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    guard.begin_outside(app)
     app.before_request(_name_request)
     app.after_request(_finish)
     browser.install(app, services.ground.settings)
@@ -111,7 +113,7 @@ def _document(app: OpenAPI) -> None:
     @app.route("/openapi.json", endpoint="openapi.document")
     @public
     def document() -> Response:
-        return jsonify(_completed(app.api_doc))
+        return jsonify(_completed(app.api_doc, _roles(app)))
 
     @app.route("/docs", endpoint="openapi.docs")
     @public
@@ -121,11 +123,23 @@ def _document(app: OpenAPI) -> None:
     app.register_blueprint(Swagger.register(doc_url="../openapi.json"), url_prefix="/docs", name="openapi.ui")
 
 
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    """What the framework cannot know: a body of two media types, and problem+json for every refusal."""
+def _roles(app: OpenAPI) -> dict[tuple[str, str], str]:
+    """The role that each operation needs, by method and path as the document writes it."""
+    return {
+        (method.lower(), PARAMETER.sub(r"{\1}", rule.rule)): str(role)
+        for rule in app.url_map.iter_rules()
+        if (role := guard.needed_role(app, rule.endpoint)) is not None
+        for method in rule.methods or ()
+    }
+
+
+def _completed(document: dict[str, Any], roles: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """What the framework cannot know: a body of two media types, the role needed, problem+json for every refusal."""
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if (method, path) in roles:
+                operation["x-role"] = roles[method, path]
             if operation.pop("x-body", None) == "case":
                 operation["requestBody"] = CASE_BODY
             operation["responses"].pop("422", None)

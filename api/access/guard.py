@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
-from werkzeug.wsgi import ClosingIterator
 
 from api.access.browser import is_preflight, refuse_other_sites
 from api.access.door import Door
@@ -14,9 +13,6 @@ from api.access.people import PROJECT_HEADER
 from api.access.service import Caller, Role
 from api.ground import scope
 from api.problems import Forbidden, Unauthenticated
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
 Identify = Callable[[], Caller | None]
@@ -55,6 +51,12 @@ def needed_role(app: Flask, endpoint: str) -> Role | None:
     raise LookupError("the route declares no role")
 
 
+def begin_outside(app: Flask) -> None:
+    """Let each request begin outside any project; before everything else that an app does at a request."""
+    app.before_request(_begin_nowhere)
+    app.teardown_request(_leave)
+
+
 def caller() -> Caller:
     """Whoever sent this request."""
     found: Caller = g.caller
@@ -84,22 +86,39 @@ def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identi
 
     app.before_request(guard)
     app.after_request(_tell)
-    app.wsgi_app = _FromNowhere(app.wsgi_app)  # type: ignore[method-assign]
+    app.after_request(_stay_inside)
 
 
-class _FromNowhere:
-    """Each request begins outside any project, and stays where the guard let it in until its last byte is sent."""
+def _begin_nowhere() -> None:
+    g.scope_before = scope.enter(scope.Nowhere())  # no row of any project can be read until the guard lets in
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        before = scope.enter(scope.Nowhere())
-        try:
-            return ClosingIterator(self._app(environ, start_response), lambda: scope.leave(before))
-        except BaseException:
-            scope.leave(before)
-            raise
+def _stay_inside(response: Response) -> Response:
+    """What is sent after the view has returned is still made for this caller alone."""
+    if response.is_streamed and not response.direct_passthrough and "caller" in g:
+        response.response = _Inside(response.response, g.caller.project_id)  # type: ignore[assignment]
+    return response
+
+
+def _leave(_error: BaseException | None) -> None:
+    if "scope_before" in g:
+        scope.leave(g.scope_before)
+
+
+class _Inside(Iterator[Any]):
+    """An iterator, each step of which is taken inside a project."""
+
+    def __init__(self, parts: Iterable[Any], project_id: str) -> None:
+        self._parts, self._given, self._project_id = iter(parts), parts, project_id
+
+    def __next__(self) -> Any:
+        with scope.within(self._project_id):
+            return next(self._parts)
+
+    def close(self) -> None:
+        """Let what was given clean up."""
+        if hasattr(self._given, "close"):
+            self._given.close()
 
 
 def _identify(door: Door, anonymous: Caller | None, session: Identify) -> Caller:
