@@ -165,13 +165,15 @@ def _fault(route: Route, who: str, which: str, status: int, leads_to: str) -> st
 def _ask(
     world: World, route: Route, who: str, which: str, told: Told, body: dict[str, Any] | None = None
 ) -> tuple[int, str, str]:
-    """Status, where it leads, and the body with what was asked for taken out; every word of the other project is a fault."""
-    path, named = _filled(world, route, which, ends=who not in NOBODY)
+    """Status, where it leads, and the body without what was asked for; a word of the other project is a fault."""
+    path, named = _filled(world, route, who, which)
     sent = BODIES.get(re.sub(r"{\w+}", "{}", route.name) if route.page else route.name, {}) if body is None else body
     if route.page:
         client, token = world.browser(who)
         form = {} if route.method == "GET" else {"data": {"csrf_token": token, **sent}}
         answer = client.open(path, method=route.method, **form)
+        if route.needed is None:
+            world.sign_in_again(who)
     else:
         json = {} if route.method in {"GET", "DELETE"} else {"json": sent}
         answer = world.app.test_client().open(path, method=route.method, headers=world.headers(who), **json)
@@ -194,7 +196,7 @@ def _without_accident(text: str) -> str:
     return re.sub(r"[0-9a-f]{64}", "TOKEN", text)
 
 
-def _filled(world: World, route: Route, which: str, *, ends: bool) -> tuple[str, set[str]]:
+def _filled(world: World, route: Route, who: str, which: str) -> tuple[str, set[str]]:
     """The path with ids in it, and these ids."""
     named: set[str] = set()
 
@@ -205,8 +207,8 @@ def _filled(world: World, route: Route, which: str, *, ends: bool) -> tuple[str,
         if room not in OF_ROOM:
             raise LookupError(f"{route.name}: what {parameter!r} names is not known here: say it in OF_ROOM")
         kind = OF_ROOM[room]
-        fresh = which == "own" and ends and (route.method, kind) in ENDS
-        id_ = world.ours.fresh(kind) if fresh else _id(world, kind, which)
+        fresh = which == "own" and who not in NOBODY and (route.method, kind) in ENDS
+        id_ = world.ours.fresh(kind, world.caller(who)) if fresh else _id(world, kind, which)
         named.add(id_)
         return f"/{room}/{id_}"
 

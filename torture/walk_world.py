@@ -50,11 +50,11 @@ class Hospital:
     canary: str
     ids: dict[str, str] = field(default_factory=dict)
 
-    def fresh(self, kind: str) -> str:
-        """A new object of a kind, for a call that may end it."""
+    def fresh(self, kind: str, reviewer: Caller | None = None) -> str:
+        """A new object of a kind, for a call that may end it; a review is ``reviewer``'s, who alone may withdraw it."""
         makers: dict[str, Callable[[], str]] = {
             "case": self._case,
-            "review": lambda: self._review(self.ids["case"]),
+            "review": lambda: self._review(self.ids["case"], reviewer or self.admin),
             "run": lambda: self.services.training.start(self.admin, TrainingRunIn(config="small")).id,
             "key": lambda: self.services.access.create_key(self.admin, Role.VIEWER, self.canary)[0].id,
         }
@@ -67,7 +67,7 @@ class Hospital:
         prediction = self.services.predictions.create(self.admin, self.ids["case"])
         self.ids["prediction"] = prediction.id
         self.ids["explanation"] = self.services.explanations.create(self.admin, prediction.id).id
-        self.ids["review"] = self._review(self.ids["case"])
+        self.ids["review"] = self._review(self.ids["case"], self.admin)
         self.ids["key"] = self.fresh("key")
         self.ids["run"] = self.fresh("run")
         self.services.training.cancel(self.admin, self.ids["run"])  # a run that has ended: its events end, too
@@ -79,9 +79,10 @@ class Hospital:
         named = Case(**{**vars(named), "external_id": name})
         return self.services.cases.submit_case(self.admin, named).id
 
-    def _review(self, case_id: str) -> str:
+    def _review(self, case_id: str, reviewer: Caller) -> str:
         said = ReviewIn(verdict="override", diagnoses=["pneumonia"], comment=self.canary)
-        return self.services.reviews.create(self.admin, case_id, said).id
+        may = reviewer.role.includes(Role.CLINICIAN)
+        return self.services.reviews.create(reviewer if may else self.admin, case_id, said).id
 
 
 class World:
@@ -122,6 +123,15 @@ class World:
         """A browser, signed in while its key was still good, and the CSRF token of its pages."""
         found = self._browsers.get(who)
         return found if found is not None else (self.app.test_client(), "0" * 64)
+
+    def sign_in_again(self, who: str) -> None:
+        """After a call that may have signed the browser out."""
+        if who in self._keys:
+            self._browsers[who] = self._signed_in(self._keys[who][1])
+
+    def caller(self, who: str) -> Caller | None:
+        """The caller of /v1, where the key is good."""
+        return self.services.access.authenticate(self._keys[who][1]) if who in self._keys else None
 
     def _key(self, role: Role) -> tuple[str, str]:
         made, secret = self.services.access.create_key(self.ours.admin, role, f"walk {role}")
