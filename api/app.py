@@ -26,7 +26,7 @@ import api.shadows.routes
 import api.training.routes
 import api.watching.routes
 from api import health, problems
-from api.access import guard
+from api.access import browser, guard
 from api.access.guard import public
 from api.audit import gate
 from api.cases.routes import CASE_BODY
@@ -44,7 +44,12 @@ INFO = Info(
     version="1",
     description="Multimodal diagnosis support. It supports a diagnosis, it never makes one. Not a medical device.",
 )
-BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clinical-mm keys create`"}
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "an API key: `clinical-mm keys create`; or an access token of the OpenID Connect provider",
+}
+PARAMETER = re.compile(r"<(?:[^<:]+:)?([^>]+)>")
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
@@ -65,8 +70,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.extensions[SPOOL] = services.ground.spool
     bodies.limit(app, services.ground.settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    guard.begin_outside(app)
     app.before_request(_name_request)
     app.after_request(_finish)
+    browser.install(app, services.ground.settings)
     problems.register(app)
     outage.register(app)
     health.install(app, services)
@@ -75,9 +82,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     off = services.ground.settings.auth == "off"
     guard.install(
         app,
-        services.access,
+        services.door,
         anonymous=services.access.operator() if off else None,
         session=lambda: signed_in(services),
+        cross_origin=bool(browser.origins_of(services.ground.settings)),
     )
     for blueprint in (
         api.cases.routes.blueprint(services.cases, services.files),
@@ -106,7 +114,7 @@ def _document(app: OpenAPI) -> None:
     @app.route("/openapi.json", endpoint="openapi.document")
     @public
     def document() -> Response:
-        return jsonify(_completed(app.api_doc))
+        return jsonify(_completed(app.api_doc, _roles(app)))
 
     @app.route("/docs", endpoint="openapi.docs")
     @public
@@ -116,11 +124,23 @@ def _document(app: OpenAPI) -> None:
     app.register_blueprint(Swagger.register(doc_url="../openapi.json"), url_prefix="/docs", name="openapi.ui")
 
 
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    """What the framework cannot know: a body of two media types, and problem+json for every refusal."""
+def _roles(app: OpenAPI) -> dict[tuple[str, str], str]:
+    """The role that each operation needs, by method and path as the document writes it."""
+    return {
+        (method.lower(), PARAMETER.sub(r"{\1}", rule.rule)): str(role)
+        for rule in app.url_map.iter_rules()
+        if (role := guard.needed_role(app, rule.endpoint)) is not None
+        for method in rule.methods or ()
+    }
+
+
+def _completed(document: dict[str, Any], roles: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """What the framework cannot know: a body of two media types, the role needed, problem+json for every refusal."""
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if (method, path) in roles:
+                operation["x-role"] = roles[method, path]
             if operation.pop("x-body", None) == "case":
                 operation["requestBody"] = CASE_BODY
             operation["responses"].pop("422", None)

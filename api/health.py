@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.access.guard import public
+from api.ground.scope import everywhere
 from api.services import Services
 from api.watching.gauges import WatchingGauges
 from clinical_mm.errors import ClinicalMMError
@@ -64,7 +65,7 @@ def _routes(services: Services, registry: CollectorRegistry) -> Blueprint:
 
 def _database(services: Services) -> str:
     try:
-        with services.ground.database.reading() as session:
+        with everywhere("no row is read"), services.ground.database.reading() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         return f"unreachable: {type(error).__name__}"

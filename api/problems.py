@@ -10,13 +10,14 @@ ServiceError               what a caller did or must do; knows its HTTP answer
 ├── Unsupported      415
 ├── Invalid          422   with JSON pointers
 ├── TooBusy          429   with Retry-After
+│   └── RateLimited        and RateLimit headers
 └── NotReady         503   with Retry-After
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, g, jsonify
@@ -112,6 +113,14 @@ class TooBusy(ServiceError):
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
+class RateLimited(TooBusy):
+    """This caller, or this address, asks too often."""
+
+    def __init__(self, detail: str, *, retry_after_s: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.headers = dict(headers or {})
+
+
 class NotReady(ServiceError):
     """Something this needs is not there yet: a model, the database, the blob store."""
 
@@ -170,6 +179,8 @@ def register(app: Flask) -> None:
 
 def _service_error(error: ServiceError) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, RateLimited):
+        headers |= error.headers
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="clinical_mm"'
     return problem(error.status, error.detail, error.errors, headers)

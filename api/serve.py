@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
+from api.ground.scope import whole_process
 from api.listener import Listener
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
@@ -87,6 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         from api.services import build
         from clinical_mm.pictures.decoders import decoders_of
 
+        whole_process(None)  # what the command line may, requests may not
         services = build(self.settings)
         services.models.warm_up()
         decoders_of(self.settings.limits, self.settings.decoders).warm_up()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from api.access.door import Door
+from api.access.grants import Grants
+from api.access.limits import Limits
+from api.access.oidc import OpenIdConnect
+from api.access.people import People
 from api.access.projects import Projects
 from api.access.service import Access
+from api.access.sessions import BrowserSessions, Lives
 from api.audit.anchor import Anchors
 from api.audit.service import Audit
 from api.cases.files import Files
@@ -33,6 +40,11 @@ class Services:
 
     ground: Ground
     access: Access
+    people: People
+    sessions: BrowserSessions
+    oidc: OpenIdConnect | None
+    """None where no provider is set."""
+    door: Door
     projects: Projects
     audit: Audit
     anchors: Anchors
@@ -54,6 +66,9 @@ class Services:
         self.predictions.close()
         self.anchors.close()
         self.audit.close()
+        self.access.uses.close()
+        if self.oidc is not None:
+            self.oidc.close()
         self.ground.close()
 
 
@@ -63,7 +78,11 @@ def build(settings: Settings) -> Services:
     key = trail_key(settings.workspace)
     trail = settings.trail_folder
     audit = Audit(ground.database, key, trail)
-    access = Access(ground.database, audit.record)
+    limits = Limits(settings.rate_limit, settings.rate_limit_failures, settings.rate_limit_storage)
+    grants = Grants.load(settings.oidc_grants)
+    access = Access(ground.database, audit.record, limits)
+    people = People(ground.database, audit.record, access.uses, grants)
+    oidc = OpenIdConnect(settings, grants) if settings.oidc_issuer else None
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
@@ -73,6 +92,10 @@ def build(settings: Settings) -> Services:
     return Services(
         ground=ground,
         access=access,
+        people=people,
+        sessions=BrowserSessions(ground.database, audit.record, access, people, _lives(settings)),
+        oidc=oidc,
+        door=Door(access, people, oidc, limits),
         projects=Projects(ground.database, audit.record),
         audit=audit,
         anchors=Anchors(ground.database, settings.anchors_file, trail / "anchors.lock", key, audit.take_up),
@@ -89,3 +112,8 @@ def build(settings: Settings) -> Services:
         watching=watching,
         keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),
     )
+
+
+def _lives(settings: Settings) -> Lives:
+    absolute, idle = timedelta(hours=settings.session_hours), timedelta(minutes=settings.session_idle_minutes)
+    return Lives(absolute, idle, settings.session_ends_with_token)

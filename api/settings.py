@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clinical_mm.limits import WIDEST, Limits
@@ -72,6 +72,28 @@ class Settings(BaseSettings):
     client_kb_s: int = Field(32, ge=1, description="slowest client: so many KB a second after that, either way")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
+    oidc_issuer: str = Field("", description="OpenID Connect provider, as its discovery document names it; empty: none")
+    oidc_client_id: str = Field("", description="this service's name at the provider")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="its secret there; empty: a public client")
+    oidc_scopes: str = Field("openid profile", description="what is asked for at sign-in")
+    oidc_audience: str = Field("", description="`aud` of access tokens that open /v1; empty: none do")
+    oidc_grants: Path | None = Field(
+        None, description="a YAML file in place of configs/grants.yaml: which claim opens which project in which role"
+    )
+    session_hours: float = Field(12, gt=0, description="a browser's session ends then, used or not")
+    session_idle_minutes: float = Field(60, gt=0, description="a browser's session ends when unused for so long")
+    session_ends_with_token: bool = Field(
+        False, description="a session of the provider ends with its ID token, where that is sooner"
+    )
+    proxies: int = Field(0, ge=0, description="how many proxies in front of this service set X-Forwarded-*; 0: none")
+    cors_origins: str = Field(
+        "", description="origins whose pages may call /v1 from a browser, with commas; empty: none"
+    )
+    rate_limit: str = Field("12000/minute", description="requests of one key or person; empty: any number")
+    rate_limit_failures: str = Field("30/minute", description="wrong keys and failed sign-ins from one address")
+    rate_limit_storage: str = Field(
+        "memory://", description="where requests are counted: memory:// (each process for itself), redis://host:6379/0"
+    )
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from api.ground.scope import whole_process
+
 REPOSITORY = Path(__file__).parent.parent
 
 # Many small tensors on few cores: threads that spin for each other only slow the suite down.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+whole_process("tests look into every project; a request of the server they start stands in its caller's alone")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ ORDEALS: tuple[str, ...] = (
     "disk_full",
     "mutated",
     "payloads",
+    "roles",
     "dependencies",
 )
 

@@ -29,6 +29,7 @@ class ApiKeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
 class ApiKeyMade(ApiKeyOut):
@@ -41,6 +42,19 @@ class ApiKeyList(BaseModel):
     """The project's keys."""
 
     items: list[ApiKeyOut]
+
+
+class PersonOut(BaseModel):
+    """Someone whom the provider knows and who came here."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    name: str
+    issuer: str
+    subject: str
+    created_at: datetime
+    last_used_at: datetime | None
+    blocked_at: datetime | None
 
 
 class ProjectOut(BaseModel):

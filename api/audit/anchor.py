@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.audit.chain import HEAD, canonical, is_signed, moment_text, put_head, sign
 from api.ground.clock import now
 from api.ground.database import Database
+from api.ground.scope import everywhere
 
 log = logging.getLogger(__name__)
 EVERY_S = 60
@@ -83,7 +84,7 @@ class Anchors:
         with self._alone():
             last = self._last()
             known = int(last.get("sequence", 0))
-            with self._database.transaction() as session:
+            with everywhere("the chain runs through every project"), self._database.transaction() as session:
                 connection = session.connection()
                 row = connection.execute(select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()).one()
                 if row.sequence > known or row.anchored != known:

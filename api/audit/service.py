@@ -20,10 +20,12 @@ from api.audit.tables import AuditEventRow
 from api.audit.waiting import MARK, Waiting
 from api.ground.clock import now
 from api.ground.database import Database
+from api.ground.scope import everywhere
 
 CHANGED, ANSWERED, UNCHANGED = "changed", "answered", "unchanged"
 """Results: something was changed or made; only read; to be changed, and found so already. Else a refusal's status."""
 NOBODY = "not signed in"
+CHAIN = "the trail is one chain through every project"
 _RECORDED, _TOLD, _MINE, _LEFT = "audit: recorded", "audit: the call", "audit: waited", "audit: left behind"
 
 
@@ -84,10 +86,10 @@ class Audit:
     def take_up(self) -> None:
         """Chain what waits, and what processes that have died let wait."""
         if self._waiting:
-            with self._database.transaction() as session:
+            with everywhere(CHAIN), self._database.transaction() as session:
                 session.info[_RECORDED] = []
         for path, left in self._waiting.left_behind():
-            with self._database.transaction() as session:
+            with everywhere(CHAIN), self._database.transaction() as session:
                 session.info[_RECORDED] = []
                 session.info[_LEFT] = _not_chained(session, left)
             path.unlink()
@@ -100,7 +102,7 @@ class Audit:
 
     def _is_chained(self, entry: dict[str, Any]) -> bool:
         try:
-            with self._database.transaction(hurried=True) as session:
+            with everywhere(CHAIN), self._database.transaction(hurried=True) as session:
                 session.info[_RECORDED] = [entry]
         except (OperationalError, InterfaceError, PoolTimeout):
             return False

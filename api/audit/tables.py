@@ -9,11 +9,12 @@ from sqlalchemy import BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 Sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own integers are as long
 
 
-class AuditEventRow(Base):
+class AuditEventRow(OfProject, Base):
     """One call or act; a change's is written in the transaction of the change. Holds no patient text.
 
     The database refuses to change or delete a row (triggers of migration 0010). There is no foreign key: the trail
@@ -28,7 +29,7 @@ class AuditEventRow(Base):
 
     id: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=False)
     """The place in the chain: one more than that of the entry before."""
-    project_id: Mapped[str | None] = mapped_column(String(40))
+    project_id: Mapped[str | None] = mapped_column(String(40))  # type: ignore[assignment]
     """None where nobody was signed in."""
     at: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(160))

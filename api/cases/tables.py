@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy.orm import LoaderCriteriaOption, Mapped, mapped_column, relationship, with_loader_criteria
 
 from api.ground.database import Base
+from api.ground.fence import OfProject, fenced_through
 
 NOT_KNOWN = -1.0
 """Sorts last on every database, where NULL would sort first on one and last on the other."""
@@ -25,7 +26,7 @@ class ReviewState(IntEnum):
     UNREVIEWED = 3
 
 
-class CaseRow(Base):
+class CaseRow(OfProject, Base):
     """A case as accepted; ``version`` is its ETag and grows with every change."""
 
     __tablename__ = "cases"
@@ -99,7 +100,7 @@ class BlobUseRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
-class IdempotencyKeyRow(Base):
+class IdempotencyKeyRow(OfProject, Base):
     """A request already answered; the same key with the same body gets the same answer."""
 
     __tablename__ = "idempotency_keys"
@@ -109,3 +110,18 @@ class IdempotencyKeyRow(Base):
     body_sha256: Mapped[str] = mapped_column(String(64))
     case_id: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime]
+
+
+_owner = CaseRow.__table__.alias("owner")
+
+
+def _files_of(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        CaseFileRow,
+        lambda cls: select(_owner.c.id).where(_owner.c.id == cls.case_id, _owner.c.project_id == project_id).exists(),
+        include_aliases=True,
+        propagate_to_loaders=False,
+    )
+
+
+fenced_through(CaseFileRow, _files_of)

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from api.ground.scope import whole_process
 from clinical_mm.errors import ClinicalMMError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -63,6 +64,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
       clinical-mm serve --port 8000
     """
     ctx.obj = debug
+    whole_process("the command line is the operator's")
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from api.ground import fence, scope
+
 MOMENT_MS = 200
 """So long a hurried transaction waits for another writer."""
 SQLITE_PATIENT = ("synchronous=FULL", "busy_timeout=30000")
@@ -51,14 +53,26 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[Any]: JSON, datetime: UtcDateTime}  # noqa: RUF012
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Raises TypeError where a table has a project and is not fenced."""
+        super().__init_subclass__(**options)
+        fence.fence(cls)
+
+
+class FencedSession(Session):
+    """A session of one project, or by name of every project (``scope.py``)."""
+
+
+fence.install(FencedSession)
+
 
 class Database:
-    """One engine and its sessions."""
+    """One engine and its sessions; each is of the project in force when it is opened (``scope.py``)."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = sessionmaker(self.engine, class_=FencedSession, expire_on_commit=False)
 
     @contextmanager
     def transaction(self, *, hurried: bool = False) -> Iterator[Session]:
@@ -68,7 +82,7 @@ class Database:
         A crash of this process loses nothing then, one of the machine may lose the newest such commits, never an older
         one before a newer one.
         """
-        with self._sessions.begin() as session:
+        with self._sessions(info={"scope": scope.here()}) as session, session.begin():
             session.connection(execution_options={"hurried": hurried})
             yield session
 
@@ -87,7 +101,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads: on SQLite it waits for no writer and lets none wait."""
-        with self._sessions() as session:
+        with self._sessions(info={"scope": scope.here()}) as session:
             session.connection(execution_options={"reading": True})
             yield session
 

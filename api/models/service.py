@@ -20,6 +20,7 @@ from api.audit.service import Audit
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.scope import everywhere
 from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
@@ -252,7 +253,7 @@ class Models:
         """As many serving models as are kept in memory, of whatever projects; the newest comes last."""
         newest = select(func.max(PromotionRow.id)).group_by(PromotionRow.project_id)
         query = select(PromotionRow.model_id).where(PromotionRow.id.in_(newest)).order_by(PromotionRow.id.desc())
-        with self._ground.database.reading() as session:
+        with everywhere("models are warmed up for all"), self._ground.database.reading() as session:
             return list(session.scalars(query.limit(LOADED)))[::-1]
 
     def _before(self, session: Session, project_id: str, current: str) -> str | None:

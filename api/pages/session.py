@@ -1,6 +1,7 @@
-"""Who is at the browser: a signed cookie that names a key, never its secret; and the one-time link of the demo.
+"""Who is at the browser: a signed cookie that names a session of the server's, never a key; and one-time links.
 
-The key is looked up at each request, so that revoking it ends its sessions at once.
+The session is looked up at each request (access/sessions.py), so that signing out, revoking a key or blocking a person
+ends it at once. Its name changes whenever somebody signs in or out, so that no name from before leads in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Request, Response, g, request
@@ -23,18 +25,18 @@ from api.ground.secret import session_secret
 from api.problems import Forbidden
 from api.services import Services
 
-COOKIE = "clinical_mm_session"
-SESSION_LIFE = timedelta(hours=12)
+COOKIE, UNDER_WAY = "clinical_mm_session", "clinical_mm_sign_in"
 LINK_LIFE = timedelta(hours=1)
+UNDER_WAY_LIFE = timedelta(minutes=10)
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One browser's session; ``key_id`` is None before sign-in, ``nonce`` is what CSRF tokens hang on."""
+    """One browser's visit; ``nonce`` is what CSRF tokens hang on, and once somebody is signed in the session's name."""
 
     nonce: str
-    key_id: str | None = None
+    signed_in: bool = False
 
 
 class Sessions:
@@ -45,20 +47,33 @@ class Sessions:
         self._secret = session_secret(workspace).encode()
         self._cookies = URLSafeTimedSerializer(self._secret, salt="session")
         self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link")
+        self._under_way = URLSafeTimedSerializer(self._secret, salt="sign-in under way")
 
     def visit(self, request: Request) -> Visit:
-        """The session of a request; a fresh, signed-out one where its cookie is absent, forged or too old."""
+        """The visit of a request; a fresh, signed-out one where its cookie is absent or forged."""
         try:
-            carried = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=int(SESSION_LIFE.total_seconds()))
-            return Visit(carried["nonce"], carried["key"])
+            carried = self._cookies.loads(request.cookies.get(_named(COOKIE, secure=request.is_secure), ""))
+            return Visit(carried["nonce"], carried["in"] is True)
         except (BadSignature, KeyError, TypeError):
-            return Visit(secrets.token_urlsafe(18))
+            return Visit(secrets.token_urlsafe(32))
 
-    def remember(self, response: Response, visit: Visit, *, secure: bool) -> None:
-        """Let the browser carry this session."""
-        value = self._cookies.dumps({"nonce": visit.nonce, "key": visit.key_id})
-        life = int(SESSION_LIFE.total_seconds())
-        response.set_cookie(COOKIE, value, max_age=life, httponly=True, samesite="Lax", secure=secure)
+    def remember(self, response: Response, visit: Visit, *, life: timedelta, secure: bool) -> None:
+        """Let the browser carry this visit."""
+        value = self._cookies.dumps({"nonce": visit.nonce, "in": visit.signed_in})
+        _set(response, COOKIE, value, life, secure=secure)
+
+    def keep_under_way(self, response: Response, begun: dict[str, Any], *, secure: bool) -> None:
+        """Let the browser carry what must come back from the provider with it."""
+        _set(response, UNDER_WAY, self._under_way.dumps(begun), UNDER_WAY_LIFE, secure=secure)
+
+    def take_under_way(self, request: Request) -> dict[str, Any] | None:
+        """What ``keep_under_way`` gave to this browser; None where that is too long ago, or was another's."""
+        carried = request.cookies.get(_named(UNDER_WAY, secure=request.is_secure), "")
+        try:
+            begun: dict[str, Any] = self._under_way.loads(carried, max_age=int(UNDER_WAY_LIFE.total_seconds()))
+        except BadSignature:
+            return None
+        return begun
 
     def csrf_token(self, visit: Visit) -> str:
         """What a form of this session must send back."""
@@ -104,12 +119,28 @@ def visit_of_request(sessions: Sessions) -> Visit:
 
 
 def signed_in(services: Services) -> Caller | None:
-    """Who the browser's session belongs to; raises Unauthenticated where its key has ended since."""
-    key_id = visit_of_request(sessions_of(services.ground.settings.workspace.resolve())).key_id
-    return None if key_id is None else services.access.caller_of(key_id)
+    """Who the browser's session belongs to; raises Unauthenticated where it has ended."""
+    visit = visit_of_request(sessions_of(services.ground.settings.workspace.resolve()))
+    return services.sessions.caller(visit.nonce) if visit.signed_in else None
 
 
 def sign_in_link(ground: Ground, key_id: str, base_url: str) -> str:
     """An address that signs one browser in, once, as the holder of ``key_id``."""
     token = sessions_of(ground.settings.workspace.resolve()).link_token(key_id)
     return f"{base_url.rstrip('/')}/sign-in?{urlencode({'token': token})}"
+
+
+def forget_under_way(response: Response) -> None:
+    """A sign-in that is over is not begun again by its cookie."""
+    response.delete_cookie(_named(UNDER_WAY, secure=request.is_secure), secure=request.is_secure, httponly=True)
+
+
+def _named(cookie: str, *, secure: bool) -> str:
+    """With https a name that no other host and no plain connection can set (RFC 6265bis, 4.1.3.2)."""
+    return f"__Host-{cookie}" if secure else cookie
+
+
+def _set(response: Response, cookie: str, value: str, life: timedelta, *, secure: bool) -> None:
+    name, seconds = _named(cookie, secure=secure), int(life.total_seconds())
+    # Lax, not Strict: the provider sends the browser back from another site.
+    response.set_cookie(name, value, max_age=seconds, path="/", httponly=True, samesite="Lax", secure=secure)

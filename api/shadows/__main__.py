@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.ground.ground import Ground
+from api.ground.scope import whole_process
 from api.ground.secret import trail_key
 from api.models.service import Models
 from api.predictions.doubt import weigh
@@ -39,6 +40,7 @@ def main() -> int:
     end_with_parent(chosen.with_parent)
     os.nice(NICENESS)  # whoever waits for an answer comes first
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    whole_process("a shadow is scored in whatever project it is")
     ground = Ground.of(settings_from_environment())
     audit = Audit(ground.database, trail_key(ground.settings.workspace), ground.settings.trail_folder)
     return follow(Scoring(ground, Cases(ground, audit, weigh), Models(ground, audit)), chosen.shadow)

@@ -9,9 +9,10 @@ from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class TrainingRunRow(Base):
+class TrainingRunRow(OfProject, Base):
     """A run: queued, running, succeeded, failed or cancelled."""
 
     __tablename__ = "training_runs"

@@ -152,7 +152,7 @@ def test_signing_in_and_out_names_who_did(server_url: str, keys: dict[str, str],
         web.get("/", headers={"X-Request-Id": "after"})
     told = [entries(name)[0] for name in ("in", "page", "out", "after")]
     assert [(e["action"], e["result"]) for e in told] == [
-        ("session.sign_in", "answered"), ("case.list", "answered"), ("session.sign_out", "answered"), ("case.list", "401"),
+        ("session.begin", "changed"), ("case.list", "answered"), ("session.sign_out", "answered"), ("case.list", "401"),
     ]  # fmt: skip
     assert [e["actor"].partition(" (")[0] for e in told] == ["test viewer"] * 3 + ["not signed in"]
 
