@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request
@@ -47,8 +48,10 @@ BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clini
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
-def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
-    """The WSGI application over a migrated database."""
+def create_app(
+    settings: Settings | None = None, services: Services | None = None, draining: Callable[[], bool] = lambda: False
+) -> OpenAPI:
+    """The WSGI application over a migrated database; ``draining``: whether the server is about to stop."""
     services = services or build(settings or settings_from_environment())
     app = OpenAPI(
         __name__,
@@ -69,7 +72,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.after_request(_finish)
     problems.register(app)
     outage.register(app)
-    health.install(app, services)
+    health.install(app, services, draining)
     app.before_request(refuse_unstorable)
     off = services.ground.settings.auth == "off"
     guard.install(

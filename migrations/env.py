@@ -4,6 +4,7 @@ from alembic import context
 
 import api.access.tables
 import api.audit.tables
+import api.backups.tables
 import api.cases.tables
 import api.explanations.tables
 import api.models.tables

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("api.cli.ask:explain", "Print why the model says so."),
     "evaluate": ("api.cli.ask:evaluate", "The evaluation report of a model."),
     "models": ("api.cli.models:models", "The registry: list, show, promote, rollback, export."),
+    "backup": ("api.cli.backup:backup", "Back up everything; verify a backup; list those that were made."),
+    "restore": ("api.cli.backup:restore", "Put a backup back into an empty place."),
     "db": ("api.cli.db:db", "The database: upgrade, current."),
     "doctor": ("api.cli.doctor:doctor", "Check the environment; say what to do about each fault."),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from api.ground.blobs import Blobs
 from api.ground.database import Database
+from api.ground.unfinished import refuse_unfinished
 from api.settings import Settings
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -28,8 +29,9 @@ class Ground:
 
     @classmethod
     def of(cls, settings: Settings) -> Ground:
-        """The ground that the settings describe."""
+        """The ground that the settings describe; raises InvalidConfig where a restore into it was cut off."""
         settings.workspace.mkdir(parents=True, exist_ok=True)
+        refuse_unfinished(settings.workspace)
         return cls(
             settings=settings,
             database=Database(settings.sqlalchemy_url),
