@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.access.guard import public
 from api.services import Services
 from api.watching.gauges import WatchingGauges
-from clinical_mm.errors import ClinicalMMError
 
 
 def install(app: Flask, services: Services, draining: Callable[[], bool]) -> None:
@@ -90,8 +89,4 @@ def _model(services: Services) -> str:
 
 
 def _blobs(services: Services) -> str:
-    try:
-        services.ground.blobs.exists("0" * 64)
-    except (OSError, ClinicalMMError) as error:
-        return f"unreachable: {type(error).__name__}"
-    return "ok"
+    return "ok" if services.ground.blobs.answers() else "unreachable"

@@ -95,6 +95,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         from api.services import build
 
         services = build(self._settings)
+        services.ground.keep_watch()
         services.models.warm_up()
         threading.Thread(target=self._tell_when_warm, args=[services.models], name="tell", daemon=True).start()
         return create_app(services=services, draining=self._draining)
@@ -199,6 +200,7 @@ def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
 def _tidy(settings: Settings) -> None:
     ground = Ground.of(settings)
     try:
+        ground.blobs.check()
         removed = sweep_orphans(ground)
     finally:
         ground.close()

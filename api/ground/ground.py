@@ -49,8 +49,14 @@ class Ground:
             stays = {content for case in after for content in contents_of(case)}
             self.features.forget({content for case in before for content in contents_of(case)} - stays)
 
+    def keep_watch(self) -> None:
+        """Let nobody wait for a database or an object store that is silent; in the process that serves."""
+        self.database.keep_watch()
+        self.blobs.keep_watch()
+
     def close(self) -> None:
         """Give back connections."""
         self.database.dispose()
+        self.blobs.close()
         if self.features is not None:
             self.features.close()
