@@ -17,6 +17,7 @@ import api.access.routes
 import api.audit.routes
 import api.cases.catalogue_routes
 import api.cases.routes
+import api.erasures.routes
 import api.explanations.routes
 import api.models.routes
 import api.pages.routes
@@ -95,6 +96,7 @@ def create_app(
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),
         api.audit.routes.blueprint(services.audit),
+        api.erasures.routes.blueprint(services.erasures),
     ):
         app.register_api(blueprint)
     app.register_blueprint(api.pages.routes.blueprint(services))

@@ -96,6 +96,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
         services = build(self._settings)
         services.ground.keep_watch()
+        services.forgetting.start()
         services.models.warm_up()
         threading.Thread(target=self._tell_when_warm, args=[services.models], name="tell", daemon=True).start()
         return create_app(services=services, draining=self._draining)

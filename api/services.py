@@ -8,7 +8,9 @@ from api.access.projects import Projects
 from api.access.service import Access
 from api.audit.service import Audit
 from api.cases.files import Files
+from api.cases.forgetting import Forgetting
 from api.cases.service import Cases
+from api.erasures.service import Erasures
 from api.explanations.service import Explanations
 from api.ground.ground import Ground
 from api.models.lineage import Lineage
@@ -45,6 +47,8 @@ class Services:
     training: Training
     watching: Watching
     keeper: Keeper
+    erasures: Erasures
+    forgetting: Forgetting
 
     def close(self) -> None:
         """Stop threads and give back connections."""
@@ -80,4 +84,6 @@ def build(settings: Settings) -> Services:
         training=training,
         watching=watching,
         keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),
+        erasures=Erasures(ground, audit, cases, models),
+        forgetting=Forgetting(ground),
     )

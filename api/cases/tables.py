@@ -109,3 +109,13 @@ class IdempotencyKeyRow(Base):
     body_sha256: Mapped[str] = mapped_column(String(64))
     case_id: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime]
+
+
+class ErasedContentRow(Base):
+    """Under what features of an erased case may be kept, on whatever machine: forgetting.py."""
+
+    __tablename__ = "erased_contents"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    content: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime]

@@ -110,6 +110,7 @@ def restore(file: Path, workspace: Path | None) -> None:
       clinical-mm restore /backups/clinical-mm-20260301T020000Z.tar
       clinical-mm restore clinical-mm-20260301T020000Z.tar --into ./workspace-of-march
     """
+    import api.services  # noqa: F401 - all tables are known then
     from api.backups.restoring import restore as restore_backup
 
     settings = settings_from_environment()

@@ -50,5 +50,7 @@ def worker(with_parent: int | None) -> None:
 
         end_with_parent(with_parent)
     settings = settings_from_environment()
-    build(settings).keeper.start()
+    built = build(settings)
+    built.keeper.start()
+    built.forgetting.start()
     run_worker(settings)

@@ -21,6 +21,9 @@ CONNECT_S = 2
 """The least that libpq takes."""
 POOL, POOL_WAIT_S = 10, 1.5
 """Connections that a process keeps, and as many again under load; how long a request waits for one."""
+BUSY_MS, WIPE_WAIT_MS = 30_000, 500
+WIPED = ("cases", "case_files", "predictions", "explanations", "reviews", "shadow_predictions", "blob_uses")
+"""Tables whose rows tell of a patient."""
 PATIENT = {
     "connect_timeout": CONNECT_S,
     "keepalives_idle": 5,
@@ -108,6 +111,26 @@ class Database:
             session.connection(execution_options={"reading": True})
             yield session
 
+    def wipe(self) -> None:
+        """After erasing: let nothing of it lie in SQLite's log, nor among PostgreSQL's dead rows and statistics.
+
+        Where somebody reads just then, SQLite's log is emptied later.
+        """
+        postgresql = self.engine.dialect.name == "postgresql"
+        connection = self.engine.raw_connection()
+        try:
+            driver: Any = connection.driver_connection
+            if postgresql:
+                driver.autocommit = True
+                driver.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {', '.join(WIPED)}")
+                driver.autocommit = False
+            else:
+                driver.execute(f"PRAGMA busy_timeout={WIPE_WAIT_MS}")
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        finally:
+            connection.close()
+
     def dispose(self) -> None:
         """Close every connection."""
         if self._pulse is not None:
@@ -166,6 +189,12 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "secure_delete=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MS}",
+        "secure_delete=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")  # secure_delete: what is erased is overwritten in the file
     cursor.close()
