@@ -28,6 +28,7 @@ from api.ground.database import Database
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.migrate import current, head, upgrade
+from api.models.bundles import Bundles
 from api.models.tables import ModelRow
 from api.problems import Conflict
 from api.training.tables import TrainingRunRow
@@ -141,8 +142,9 @@ def _pack_blobs(ground: Ground, rows: Connection, writer: Writer, tell: Tell) ->
 def _pack_folders(ground: Ground, rows: Connection, writer: Writer, tell: Tell) -> None:
     """The bundles, and what is kept of each run: what it needed to work holds copies of cases, and is made anew."""
     models, runs = list(rows.scalars(select(ModelRow.id))), list(rows.scalars(select(TrainingRunRow.id)))
+    bundles = Bundles(ground.settings.models_folder, ground.blobs)
     for done, model in enumerate(models, 1):
-        _pack(writer, ground.settings.models_folder / model, f"models/{model}", ())
+        _pack(writer, bundles.folder(model), f"models/{model}", ())
         tell("models", done, len(models))
     for run in runs:
         _pack(writer, ground.settings.runs_folder / run, f"runs/{run}", WORKING_FILES)

@@ -24,6 +24,7 @@ from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.ground.migrate import current, revisions, upgrade
 from api.ground.unfinished import marker
+from api.models.bundles import Bundles
 from api.problems import Conflict
 from api.settings import Settings
 
@@ -106,6 +107,9 @@ class _Target:
                 self._keep(name, data)
             manifest = check.conclude()
             _examine(copy, manifest)
+            bundles = Bundles(self._settings.models_folder, self._blobs)
+            for model in sorted({name.split("/")[1] for name in manifest.entries if name.startswith("models/")}):
+                bundles.share(model)
             self._insert(copy, manifest, tell)
         return manifest
 

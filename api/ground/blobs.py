@@ -111,6 +111,17 @@ class Blobs:
         except FileNotFoundError:
             return
 
+    def put_named(self, name: str, data: bytes) -> None:
+        """Store an object that is no case's under a name of its own; in an object store alone."""
+        self._ask(lambda: obstore.put(self._store, name, data))
+
+    def get_named(self, name: str) -> bytes:
+        """That object's bytes; raises BlobMissing."""
+        try:
+            return self._ask(lambda: bytes(obstore.get(self._store, name).bytes()))
+        except FileNotFoundError as error:
+            raise BlobMissing(f"{name} is not in the store") from error
+
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Every blob's SHA-256 with the moment it was written."""
         pages = iter(obstore.list(self._store))
