@@ -9,16 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,15 +24,15 @@ from api.access.service import Role
 from api.ground.migrate import upgrade
 from api.services import build
 from api.settings import Settings
-from tests.whole.server import Server, free_port
+from tests.whole.server import Server
 from torture.killed_uploads import picture
+from torture.objects import BUCKET, credentials, object_store
 from torture.outcome import Outcome
 from torture.postgresql import postgresql
 from torture.wire import Wire
 
 TITLE = "The database or the object store gone under load (R9)"
 GONE_S, SHORT_GONE_S, CLIENTS, MOST_S, BACK_S = 30.0, 2.5, 8, 2.0, 5.0
-BUCKET = "cases"
 
 
 @dataclass(frozen=True)
@@ -90,55 +86,6 @@ def run(short: bool) -> Outcome:
             load, outages = _under_load(server.url, key, ways, gone)
             lost = _lost(server.url, key, load)
     return Outcome("\n".join(_table(gone, load, outages, lost)), list(_faults(load, outages, lost)))
-
-
-def credentials(port: int) -> dict[str, str]:
-    """An S3 server of this machine, as the cloud's own variables say it."""
-    return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }
-
-
-@dataclass(frozen=True)
-class ObjectStore:
-    """An S3 server in a process of its own."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def freeze(self) -> None:
-        """It takes connections, and says nothing."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """It goes on."""
-        self.process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
-def object_store() -> Iterator[ObjectStore]:
-    """With one bucket."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.put(f"http://127.0.0.1:{port}/{BUCKET}", timeout=5).raise_for_status()
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield ObjectStore(port, process)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _key(settings: Settings) -> str:
