@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -28,39 +29,49 @@ def credentials(port: int) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
 class ObjectStore:
-    """An S3 server in a process of its own."""
+    """An S3 server in a process of its own; what it holds lies in a folder and outlives a stop."""
 
-    port: int
-    process: subprocess.Popen[bytes]
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.port = folder, free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again at the same port, and wait until it answers."""
+        command = [sys.executable, "-m", "localbucket", str(self._folder), "--port", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/", timeout=5)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """It is gone, and its connections with it."""
+        self._process.kill()
+        self._process.wait()
 
     def freeze(self) -> None:
         """It takes connections, and says nothing."""
-        self.process.send_signal(signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """It goes on."""
-        self.process.send_signal(signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
 def object_store() -> Iterator[ObjectStore]:
     """With one bucket."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.put(f"http://127.0.0.1:{port}/{BUCKET}", timeout=5).raise_for_status()
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield ObjectStore(port, process)
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="cmm-objects-") as name:
+        store = ObjectStore(Path(name))
+        try:
+            httpx.put(f"http://127.0.0.1:{store.port}/{BUCKET}", timeout=5).raise_for_status()
+            yield store
+        finally:
+            store.stop()

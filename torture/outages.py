@@ -29,7 +29,6 @@ from torture.killed_uploads import picture
 from torture.objects import BUCKET, credentials, object_store
 from torture.outcome import Outcome
 from torture.postgresql import postgresql
-from torture.wire import Wire
 
 TITLE = "The database or the object store gone under load (R9)"
 GONE_S, SHORT_GONE_S, CLIENTS, MOST_S, BACK_S = 30.0, 2.5, 8, 2.0, 5.0
@@ -66,21 +65,20 @@ class Outage:
 def run(short: bool) -> Outcome:
     gone = SHORT_GONE_S if short else GONE_S
     with tempfile.TemporaryDirectory(prefix="cmm-gone-") as folder, postgresql() as database, object_store() as store:
-        wire = Wire(store.port)
         environment = {
             "CLINICAL_MM_DATABASE_URL": database.url,
             "CLINICAL_MM_BLOB_URL": f"s3://{BUCKET}/blobs",
             "CLINICAL_MM_EMBEDDED_WORKER": "false",
-            **credentials(wire.port),
+            **credentials(store.port),
         }
-        os.environ.update(credentials(wire.port))
+        os.environ.update(credentials(store.port))
         settings = Settings(workspace=Path(folder) / "workspace", database_url=database.url, _env_file=None)  # type: ignore[call-arg]
         key = _key(settings)
         ways: list[tuple[str, Callable[[], None], Callable[[], None]]] = [
             ("database frozen", database.freeze, database.thaw),
             ("database stopped", database.stop, database.start),
             ("object store frozen", store.freeze, store.thaw),
-            ("object store stopped", wire.cut, wire.mend),
+            ("object store stopped", store.stop, store.start),
         ]
         with Server(settings.workspace, environment, ("serve", "--threads", str(2 * CLIENTS))) as server:
             load, outages = _under_load(server.url, key, ways, gone)

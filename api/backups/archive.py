@@ -127,7 +127,7 @@ class Check:
         if name in self._found or self._manifest is not None:
             raise DamagedBackup(f"{name} comes twice, or after the manifest")
         hashed, size, kept = hashlib.sha256(), 0, []
-        while chunk := content.read(2**20):
+        while chunk := _chunk(name, content):
             hashed.update(chunk)
             size += len(chunk)
             if into is None:
@@ -157,6 +157,13 @@ class Check:
         if wrong:
             raise DamagedBackup(f"{len(wrong)} members are missing or changed, the first: {wrong[0]}")
         return manifest
+
+
+def _chunk(name: str, content: BinaryIO) -> bytes:
+    try:
+        return content.read(2**20)
+    except (tarfile.TarError, EOFError) as error:
+        raise DamagedBackup(f"the backup is cut off within {name}") from error
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _INCOMING = ".incoming"
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
-_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
-_CLIENT: Any = {"connect_timeout": "2s", "timeout": "120s"}
+_RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
+_CLIENT = {"connect_timeout": "2s", "timeout": "120s"}
 """Of a whole transfer, the largest file included."""
-_ASKING: Any = {"connect_timeout": f"{SILENT_S}s", "timeout": f"{SILENT_S}s"}
+_ASKING = {"connect_timeout": f"{SILENT_S}s", "timeout": f"{SILENT_S}s"}
 _AT_ONCE = 32
 _LOOK_S = 0.1
 RETRY_AFTER_S = 2
@@ -56,7 +56,7 @@ class Blobs:
             (self._folder / _INCOMING).mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(self._folder)
         else:
-            self._store = _opened(url, client_options=_CLIENT, retry_config=_RETRIES)
+            self._store = _opened(url, _CLIENT, _RETRIES)
         self._url = url
         self._pulse: Pulse | None = None
         self._calls = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="blobs")
@@ -65,7 +65,7 @@ class Blobs:
         """From now on nobody waits long for an object store that is silent: BlobsAway is raised. A folder never is."""
         if self._folder is not None or self._pulse is not None:
             return
-        asking = _opened(self._url, client_options=_ASKING, retry_config={"max_retries": 0})
+        asking = _opened(self._url, _ASKING, {"max_retries": 0})
         self._pulse = Pulse("object store", lambda: _exists(asking, "0" * 64), (OSError, BaseError))
         self._pulse.start()
 
@@ -231,8 +231,13 @@ def _exists(store: ObjectStore, digest: str) -> bool:
     return True
 
 
-def _opened(url: str, **options: Any) -> ObjectStore:
+def _opened(url: str, client: dict[str, Any], retries: dict[str, Any]) -> ObjectStore:
     """Raises InvalidConfig where the URL or the cloud's variables do not say a store."""
+    # Options of the client that are given here push aside those of the environment, this one too.
+    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+    options: Any = {"client_options": {**client, "allow_http": plain}, "retry_config": retries}
+    if url.startswith("s3:"):  # we delete one at a time, and not every S3 knows how to delete many at once
+        options["config"] = {"disable_bulk_delete": True}
     try:
         store: ObjectStore = from_url(url, **({} if url.startswith("memory:") else options))
     except (BaseError, ValueError, TypeError) as error:

@@ -118,7 +118,9 @@ def test_what_comes_in_meanwhile_is_left_out_and_what_is_erased_meanwhile_too(
 
     def meanwhile(stage: str, done: int, _wanted: int) -> None:
         if stage == "blobs" and "blobs" not in stages:
-            client.post("/cases", **multipart(case_json(external_id="late"), ("l.png", png(9)))).raise_for_status()
+            client.post(
+                "/cases", **multipart(case_json(external_id="zz-too-late"), ("l.png", png(9)))
+            ).raise_for_status()
             client.delete(f"/cases/{cases['acc-1']}").raise_for_status()
         stages.append(stage)
 
@@ -129,7 +131,7 @@ def test_what_comes_in_meanwhile_is_left_out_and_what_is_erased_meanwhile_too(
     with tarfile.open(made.path) as tar:
         tar.extract("database.sqlite", tmp_path, filter="data")
     assert b"acc-1" not in (tmp_path / "database.sqlite").read_bytes()
-    assert b"late" not in (tmp_path / "database.sqlite").read_bytes()
+    assert b"zz-too-late" not in (tmp_path / "database.sqlite").read_bytes()
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)

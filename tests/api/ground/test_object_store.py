@@ -75,7 +75,7 @@ def test_a_large_blob_goes_through_whole(blobs: Blobs) -> None:
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 def test_a_bucket_that_is_not_there_is_told_by_doctor_and_at_the_start(settings: Settings, tmp_path: Path) -> None:
     wrong = settings.model_copy(update={"blob_url": "s3://no-such-bucket/blobs"})
-    with pytest.raises(InvalidConfig, match="no-such-bucket.*CLINICAL_MM_BLOB_URL"):
+    with pytest.raises(InvalidConfig, match=r"no-such-bucket.*CLINICAL_MM_BLOB_URL"):
         Blobs(wrong.blob_url, tmp_path).check()
     [finding] = [f for f in examine(wrong) if f.check == "blobs"]
     assert finding.state == "fail"
