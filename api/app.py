@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request
@@ -16,6 +17,7 @@ import api.access.routes
 import api.audit.routes
 import api.cases.catalogue_routes
 import api.cases.routes
+import api.erasures.routes
 import api.explanations.routes
 import api.models.routes
 import api.pages.routes
@@ -53,8 +55,10 @@ PARAMETER = re.compile(r"<(?:[^<:]+:)?([^>]+)>")
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
-def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
-    """The WSGI application over a migrated database."""
+def create_app(
+    settings: Settings | None = None, services: Services | None = None, draining: Callable[[], bool] = lambda: False
+) -> OpenAPI:
+    """The WSGI application over a migrated database; ``draining``: whether the server is about to stop."""
     services = services or build(settings or settings_from_environment())
     app = OpenAPI(
         __name__,
@@ -76,7 +80,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     browser.install(app, services.ground.settings)
     problems.register(app)
     outage.register(app)
-    health.install(app, services)
+    health.install(app, services, draining)
     gate.install(app, services.audit)
     app.before_request(refuse_unstorable)
     off = services.ground.settings.auth == "off"
@@ -101,6 +105,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.access.routes.blueprint(services.access),
         api.access.project_routes.blueprint(services.projects),
         api.audit.routes.blueprint(services.audit),
+        api.erasures.routes.blueprint(services.erasures),
     ):
         app.register_api(blueprint)
     app.register_blueprint(api.pages.routes.blueprint(services))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,13 +16,11 @@ from api.access.guard import public
 from api.ground.scope import everywhere
 from api.services import Services
 from api.watching.gauges import WatchingGauges
-from clinical_mm.errors import ClinicalMMError
 
 
-def install(app: Flask, services: Services) -> None:
+def install(app: Flask, services: Services, draining: Callable[[], bool]) -> None:
     """Add the routes and measure every request; labels are routes, never paths: an id in one would leak and grow."""
     registry = CollectorRegistry()
-    registry.register(WatchingGauges(services.ground.database))
     latency = Histogram(
         "clinical_mm_request_seconds", "Time to answer", ["method", "route", "status"], registry=registry
     )
@@ -37,10 +38,20 @@ def install(app: Flask, services: Services) -> None:
 
     app.before_request(start)
     app.after_request(finish)
-    app.register_blueprint(_routes(services, registry))
+    app.register_blueprint(_routes(services, _scraped(services, registry), draining))
 
 
-def _routes(services: Services, registry: CollectorRegistry) -> Blueprint:
+def _scraped(services: Services, registry: CollectorRegistry) -> CollectorRegistry:
+    """What a scrape reads: what was counted, in this process or in all of them, and what a worker saw."""
+    several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    scraped = CollectorRegistry() if several else registry
+    if several:
+        MultiProcessCollector(scraped)
+    scraped.register(WatchingGauges(services.ground.database))
+    return scraped
+
+
+def _routes(services: Services, scraped: CollectorRegistry, draining: Callable[[], bool]) -> Blueprint:
     health = Blueprint("health", __name__)
 
     @health.get("/healthz")
@@ -52,13 +63,15 @@ def _routes(services: Services, registry: CollectorRegistry) -> Blueprint:
     @public
     def readyz() -> tuple[Response, int]:
         checks = {"database": _database(services), "blobs": _blobs(services), "model": _model(services)}
-        ready = all(state == "ok" for state in checks.values())
-        return jsonify(status="ok" if ready else "not ready", checks=checks), 200 if ready else 503
+        status = "ok" if all(state == "ok" for state in checks.values()) else "not ready"
+        if draining():
+            status = "draining"
+        return jsonify(status=status, checks=checks), 200 if status == "ok" else 503
 
     @health.get("/metrics")
     @public
     def metrics() -> Response:
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(scraped), content_type=CONTENT_TYPE_LATEST)
 
     return health
 
@@ -77,8 +90,4 @@ def _model(services: Services) -> str:
 
 
 def _blobs(services: Services) -> str:
-    try:
-        services.ground.blobs.exists("0" * 64)
-    except (OSError, ClinicalMMError) as error:
-        return f"unreachable: {type(error).__name__}"
-    return "ok"
+    return "ok" if services.ground.blobs.answers() else "unreachable"

@@ -16,7 +16,9 @@ from api.access.sessions import BrowserSessions, Lives
 from api.audit.anchor import Anchors
 from api.audit.service import Audit
 from api.cases.files import Files
+from api.cases.forgetting import Forgetting
 from api.cases.service import Cases
+from api.erasures.service import Erasures
 from api.explanations.service import Explanations
 from api.ground.ground import Ground
 from api.ground.secret import trail_key
@@ -60,6 +62,8 @@ class Services:
     training: Training
     watching: Watching
     keeper: Keeper
+    erasures: Erasures
+    forgetting: Forgetting
 
     def close(self) -> None:
         """Stop threads and give back connections."""
@@ -111,6 +115,8 @@ def build(settings: Settings) -> Services:
         training=training,
         watching=watching,
         keeper=Keeper(ground, Looking(ground, audit, models, watching, training)),
+        erasures=Erasures(ground, audit, cases, models),
+        forgetting=Forgetting(ground),
     )
 
 

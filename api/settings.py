@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     )
     worker_id: str = Field("", description="stable, unique name of this job worker; empty: machine and workspace")
     embedded_worker: bool = Field(True, description="serve starts a job worker of its own")
+    processes: int = Field(1, ge=1, le=64, description="web processes of serve; each holds the models in memory")
+    grace_s: int = Field(30, ge=1, description="how long a request may go on once its process is told to stop")
+    drain_s: float = Field(0, ge=0, description="how long serve says it is not ready, yet answers, before it stops")
     feature_cache_mb: int = Field(
         4096,
         ge=0,

@@ -21,8 +21,11 @@ ORDEALS: tuple[str, ...] = (
     "audit_tampering",
     "bombs",
     "disk_full",
+    "killed_uploads",
     "mutated",
+    "outages",
     "payloads",
+    "restored",
     "roles",
     "dependencies",
 )

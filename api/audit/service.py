@@ -19,7 +19,7 @@ from api.audit.schemas import AuditEventOut, AuditPage, AuditQuery
 from api.audit.tables import AuditEventRow
 from api.audit.waiting import MARK, Waiting
 from api.ground.clock import now
-from api.ground.database import Database
+from api.ground.database import Database, DatabaseAway
 from api.ground.scope import everywhere
 
 CHANGED, ANSWERED, UNCHANGED = "changed", "answered", "unchanged"
@@ -104,7 +104,7 @@ class Audit:
         try:
             with everywhere(CHAIN), self._database.transaction(hurried=True) as session:
                 session.info[_RECORDED] = [entry]
-        except (OperationalError, InterfaceError, PoolTimeout):
+        except (DatabaseAway, OperationalError, InterfaceError, PoolTimeout):
             return False
         return True
 

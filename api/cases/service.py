@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
+from api.cases.forgetting import remember_erased
 from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
@@ -151,16 +152,25 @@ class Cases:
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
                 _match(row, seen)
-                case = hashed_case(row)
-                mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
-                others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
-                blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
-                session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
-                session.delete(row)
+                blobs = self.remove(session, [row])
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
-                self._ground.forget([case])  # before the commit: a crash after it must leave nothing behind
             for digest in blobs:
                 self._ground.blobs.delete(digest)
+        self._ground.database.wipe()
+
+    def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
+        """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that no other case uses."""
+        ids, cases = [row.id for row in rows], [hashed_case(row) for row in rows]
+        mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id.in_(ids)).distinct()
+        others = select(BlobUseRow.sha256).where(BlobUseRow.case_id.not_in(ids))
+        blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
+        session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.case_id.in_(ids)))
+        for row in rows:
+            session.delete(row)
+        session.flush()
+        self._ground.forget(cases)  # before the commit: a crash after it must leave nothing behind
+        remember_erased(session, cases)
+        return blobs
 
     def select(self, project_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
         """Cases of a project as the learning core takes them, oldest first; ``wanted`` is a CaseFilter as JSON."""

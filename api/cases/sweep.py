@@ -15,8 +15,8 @@ YOUNG = timedelta(hours=1)
 
 
 def discard_unused(ground: Ground, digests: AbstractSet[str]) -> None:
-    """Remove those of ``digests`` that no case uses. In an object store they are left to the sweep."""
-    if not digests or not ground.blobs.is_folder:
+    """Remove those of ``digests`` that no case uses; in an object store or an outage they are left to the sweep."""
+    if not digests or not ground.blobs.is_folder or ground.database.is_away:
         return
     with ground.blobs.removing():
         with ground.database.reading() as session:

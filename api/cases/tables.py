@@ -125,3 +125,13 @@ def _files_of(project_id: str) -> LoaderCriteriaOption:
 
 
 fenced_through(CaseFileRow, _files_of)
+
+
+class ErasedContentRow(Base):
+    """Under what features of an erased case may be kept, on whatever machine: forgetting.py."""
+
+    __tablename__ = "erased_contents"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    content: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime]

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("api.cli.ask:evaluate", "The evaluation report of a model."),
     "models": ("api.cli.models:models", "The registry: list, show, promote, rollback, export."),
     "audit": ("api.cli.audit:audit", "The audit trail: verify, export, anchor."),
+    "backup": ("api.cli.backup:backup", "Back up everything; verify a backup; list those that were made."),
+    "restore": ("api.cli.backup:restore", "Put a backup back into an empty place."),
     "db": ("api.cli.db:db", "The database: upgrade, current."),
     "doctor": ("api.cli.doctor:doctor", "Check the environment; say what to do about each fault."),
 }

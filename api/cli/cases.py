@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from api.cli.context import operator, project_option, services
-from api.cli.output import json_option, print_rows
+from api.cli.output import json_option, print_json, print_rows
 
 
 @click.group()
@@ -133,3 +133,56 @@ def delete(case_id: str, yes: bool, project: str) -> None:
             click.confirm(f"erase case {case_id} ({case.external_id or case.patient.id}) for good?", abort=True)
         built.cases.erase(caller, case_id)
     click.echo(f"erased {case_id}")
+
+
+@cases.command("erase-patient")
+@click.argument("patient_id", metavar="PATIENT")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+def erase_patient(patient_id: str, yes: bool, project: str) -> None:
+    """Erase all that is stored of a patient; prints the certificate as JSON.
+
+    \b
+    Example:
+      clinical-mm cases erase-patient P-17 > certificate.json
+    """
+    from api.erasures.schemas import ErasureIn
+
+    if not yes:
+        click.confirm(f"erase every case of patient {patient_id} for good?", abort=True, err=True)
+    with services() as built:
+        print_json(
+            built.erasures.erase(operator(built, project), ErasureIn(patient=patient_id)).model_dump(mode="json")
+        )
+
+
+@cases.command("erase-again")
+@click.argument("certificates", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@project_option
+def erase_again(certificates: tuple[Path, ...], project: str) -> None:
+    """After a restore: erase what these certificates say was erased before; prints the new certificates.
+
+    \b
+    Example:
+      clinical-mm cases erase-again certificates/*.json
+    """
+    import json
+
+    from api.erasures.schemas import ErasureIn
+    from api.problems import NotFound
+
+    with services() as built:
+        for path in certificates:
+            wanted = ErasureIn(cases=json.loads(path.read_text(encoding="utf-8"))["cases"])
+            try:
+                print_json(built.erasures.erase(operator(built, project), wanted).model_dump(mode="json"))
+            except NotFound:
+                click.echo(f"{path.name}: none of its cases came back", err=True)
+
+
+@cases.command()
+@project_option
+def certificates(project: str) -> None:
+    """Every certificate of erasing, newest first, as JSON."""
+    with services() as built:
+        print_json(built.erasures.list(operator(built, project)).model_dump(mode="json")["items"])

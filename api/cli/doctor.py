@@ -142,6 +142,7 @@ def _blobs(settings: Settings) -> tuple[str, str]:
     from api.ground.blobs import Blobs
 
     blobs = Blobs(settings.blob_url, settings.workspace / "blobs")
+    blobs.check()
     digest = blobs.put(b"clinical_mm doctor")
     blobs.delete(digest)
     return "ok", settings.blob_url or str(settings.workspace / "blobs")

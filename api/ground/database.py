@@ -8,18 +8,39 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Connection, DateTime, Engine, MetaData, create_engine, event
-from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy import JSON, Connection, DateTime, Engine, MetaData, NullPool, create_engine, event, text
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from api.ground import fence, scope
+from api.ground.lines import Lines
+from api.ground.pulse import Pulse
 
-MOMENT_MS = 200
-"""So long a hurried transaction waits for another writer."""
-SQLITE_PATIENT = ("synchronous=FULL", "busy_timeout=30000")
+CONNECT_S = 2
+"""The least that libpq takes."""
+POOL, POOL_WAIT_S = 10, 1.5
+"""Connections that a process keeps, and as many again under load; how long a request waits for one."""
+MOMENT_MS, BUSY_MS, WIPE_WAIT_MS = 200, 30_000, 500
+"""So long a hurried transaction waits for another writer, another one, and one that wipes."""
+SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
 _HURRIED = "hurried"
+WIPED = ("cases", "case_files", "predictions", "explanations", "reviews", "shadow_predictions", "blob_uses")
+"""Tables whose rows tell of a patient."""
+PATIENT = {
+    "connect_timeout": CONNECT_S,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server whose machine is gone is noticed in seconds, by whoever keeps no watch too."""
+
+
+class DatabaseAway(SQLAlchemyError):
+    """The database does not answer at present; nothing was asked of it."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,6 +94,24 @@ class Database:
         self.url = url
         self.engine = _engine(url)
         self._sessions = sessionmaker(self.engine, class_=FencedSession, expire_on_commit=False)
+        self._pulse: Pulse | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is known not to answer; never where no watch is kept."""
+        return self._pulse is not None and self._pulse.is_away
+
+    def keep_watch(self) -> None:
+        """From now on nobody waits long for a database that is silent: DatabaseAway is raised. SQLite never is."""
+        if self.engine.dialect.name == "sqlite" or self._pulse is not None:
+            return
+        lines = Lines(self.engine)
+        asking = create_engine(self.engine.url, poolclass=NullPool, connect_args=PATIENT)
+        own = Lines(asking)
+        pulse = Pulse("database", _Asking(asking), (SQLAlchemyError,), lambda: (lines.cut(), own.cut()))
+        event.listen(self.engine, "do_connect", self._refuse)
+        self._pulse = pulse
+        pulse.start()
 
     @contextmanager
     def transaction(self, *, hurried: bool = False) -> Iterator[Session]:
@@ -82,6 +121,7 @@ class Database:
         A crash of this process loses nothing then, one of the machine may lose the newest such commits, never an older
         one before a newer one.
         """
+        self._refuse()
         with self._sessions(info={"scope": scope.here()}) as session, session.begin():
             session.connection(execution_options={"hurried": hurried})
             yield session
@@ -101,19 +141,65 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads: on SQLite it waits for no writer and lets none wait."""
+        self._refuse()
         with self._sessions(info={"scope": scope.here()}) as session:
             session.connection(execution_options={"reading": True})
             yield session
 
+    def wipe(self) -> None:
+        """After erasing: let nothing of it lie in SQLite's log, nor among PostgreSQL's dead rows and statistics.
+
+        Where somebody reads just then, SQLite's log is emptied later.
+        """
+        postgresql = self.engine.dialect.name == "postgresql"
+        connection = self.engine.raw_connection()
+        try:
+            driver: Any = connection.driver_connection
+            if postgresql:
+                driver.autocommit = True
+                driver.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {', '.join(WIPED)}")
+                driver.autocommit = False
+            else:
+                driver.execute(f"PRAGMA busy_timeout={WIPE_WAIT_MS}")
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        finally:
+            connection.close()
+
     def dispose(self) -> None:
         """Close every connection."""
+        if self._pulse is not None:
+            self._pulse.stop()
         self.engine.dispose()
+
+    def _refuse(self, *_: object) -> None:
+        if self.is_away:
+            raise DatabaseAway("the database does not answer")
+
+
+class _Asking:
+    """One row, on a connection that is kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._connection = engine, None
+
+    def __call__(self) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        try:
+            self._connection.execute(text("SELECT 1"))
+            self._connection.rollback()
+        except SQLAlchemyError:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+            raise
 
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        engine = _postgresql(parsed)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     if parsed.database:
@@ -122,6 +208,12 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
+        url, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL, pool_timeout=POOL_WAIT_S, connect_args=PATIENT
+    )
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -149,6 +241,6 @@ def _begin_postgresql(connection: Connection) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", *SQLITE_PATIENT):
-        cursor.execute(f"PRAGMA {pragma}")
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON", *SQLITE_PATIENT):
+        cursor.execute(f"PRAGMA {pragma}")  # secure_delete: what is erased is overwritten in the file
     cursor.close()

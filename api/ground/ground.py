@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.ground.spool import Spool
+from api.ground.unfinished import refuse_unfinished
 from api.settings import Settings
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
@@ -30,8 +31,9 @@ class Ground:
 
     @classmethod
     def of(cls, settings: Settings) -> Ground:
-        """The ground that the settings describe."""
+        """The ground that the settings describe; raises InvalidConfig where a restore into it was cut off."""
         settings.workspace.mkdir(parents=True, exist_ok=True)
+        refuse_unfinished(settings.workspace)
         return cls(
             settings=settings,
             database=Database(settings.sqlalchemy_url),
@@ -50,8 +52,14 @@ class Ground:
             stays = {content for case in after for content in contents_of(case)}
             self.features.forget({content for case in before for content in contents_of(case)} - stays)
 
+    def keep_watch(self) -> None:
+        """Let nobody wait for a database or an object store that is silent; in the process that serves."""
+        self.database.keep_watch()
+        self.blobs.keep_watch()
+
     def close(self) -> None:
         """Give back connections."""
         self.database.dispose()
+        self.blobs.close()
         if self.features is not None:
             self.features.close()

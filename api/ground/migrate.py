@@ -44,6 +44,13 @@ def head() -> str:
     return str(ScriptDirectory(str(migrations_folder())).get_current_head())
 
 
+def revisions() -> set[str]:
+    """Every revision that this version knows."""
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
+
+
 def migrations_folder() -> Path:
     """Where the migrations lie: inside the wheel, or beside the sources."""
     installed = Path(__file__).parents[1] / "migrations"

@@ -10,6 +10,7 @@ from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.ground.database import DatabaseAway
 from api.problems import problem
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,11 @@ def register(app: Flask) -> None:
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(InterfaceError, _database_away)
     app.register_error_handler(PoolTimeout, _database_away)
+    app.register_error_handler(DatabaseAway, _database_away)
     app.register_error_handler(OSError, _disk)
 
 
-def _database_away(error: DBAPIError | PoolTimeout) -> Response:
+def _database_away(error: DBAPIError | PoolTimeout | DatabaseAway) -> Response:
     if isinstance(error, DBAPIError) and _is_full(str(error.orig)):
         return _full()
     log.error("the database does not answer: %s", type(error).__name__)

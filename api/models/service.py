@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.scope import everywhere
+from api.models.bundles import Bundles
 from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
@@ -44,6 +44,7 @@ class Models:
     def __init__(self, ground: Ground, audit: Audit) -> None:
         self._ground = ground
         self._audit = audit
+        self._bundles = Bundles(ground.settings.models_folder, ground.blobs)
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
         self.is_warming = False
@@ -58,9 +59,7 @@ class Models:
             return known
         refuse_pickles(bundle)
         model_id = new_id("model") if run_id is None else f"model_{run_id.partition('_')[2]}"
-        folder = self.bundle_folder(model_id)
-        if not folder.exists():
-            _place(bundle, folder)
+        folder = self._bundles.place(model_id, bundle)
         card = _card(folder)
         row = ModelRow(
             id=model_id,
@@ -177,8 +176,8 @@ class Models:
             return row.card
 
     def bundle_folder(self, model_id: str) -> Path:
-        """Where a model's bundle lies."""
-        return self._ground.settings.models_folder / model_id
+        """Where a model's bundle lies; an object store may have to give it first."""
+        return self._bundles.folder(model_id)
 
     def predictor(self, model_id: str) -> Predictor:
         """The loaded model; the least recently used is let go. Raises NotReady where its bundle is damaged or gone."""
@@ -311,14 +310,6 @@ def _headline(metrics: dict[str, Any]) -> str:
             interval = "" if auroc.get("low") is None else f" [{auroc['low']:.3f}-{auroc['high']:.3f}]"
             return f"macro AUROC {auroc['value']:.3f}{interval} on {metrics[part]['cases']} {part} cases"
     return "not evaluated: too few cases"
-
-
-def _place(bundle: Path, folder: Path) -> None:
-    """Copy a bundle beside its place and rename it in: there whole or not at all."""
-    fresh = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(bundle, fresh)
-    fresh.rename(folder)
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class TrainingJob:
         row = self.record.mine()
         config = ModelConfig.load(row.config, row.overrides)
         snapshot = self.folder / "snapshot"
-        if not (snapshot / CASES).exists():
+        while not (snapshot / CASES).exists() or self._holds_erased(snapshot):
             shutil.rmtree(snapshot, ignore_errors=True)
             cases = self._cases.select(row.project_id, {**row.filter, **who_teaches(config)})
             write_folder(adjudicated(self._ground.database, row.project_id, cases, row.labels), snapshot)
@@ -72,6 +72,11 @@ class TrainingJob:
             make_room_for_trials(self._ground.database)
         _keep_labels(snapshot / CASES, self.folder / LABELS)
         (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
+
+    def _holds_erased(self, snapshot: Path) -> bool:
+        """Whether a case was erased while it was copied; whoever erases looks at what is copied by then."""
+        ids = set(_labels(snapshot / CASES))
+        return bool(ids - self._cases.stored(ids))
 
     def train(self) -> str:
         """Train; gives ``succeeded``, ``cancelled``, or ``failed: reason``."""
@@ -170,10 +175,13 @@ def _keep_labels(cases: Path, labels: Path) -> None:
 
     Cases without a label, from which alignment learns, have null.
     """
+    labels.write_text(json.dumps(_labels(cases), indent=1), encoding="utf-8")
+
+
+def _labels(cases: Path) -> dict[str, Any]:
     with cases.open(encoding="utf-8") as lines:
         parsed = (json.loads(line) for line in lines)
-        held = {case["id"]: case.get("diagnoses") for case in parsed}
-    labels.write_text(json.dumps(held, indent=1), encoding="utf-8")
+        return {case["id"]: case.get("diagnoses") for case in parsed}
 
 
 def _newest_progress(lines: Path) -> dict[str, Any] | None:
