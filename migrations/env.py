@@ -6,6 +6,7 @@ import api.access.tables
 import api.audit.tables
 import api.cases.tables
 import api.explanations.tables
+import api.idempotency.tables
 import api.models.tables
 import api.predictions.tables
 import api.promotion.tables

@@ -27,8 +27,9 @@ from api.cases.schemas import (
     Upload,
 )
 from api.cases.service import Cases
-from api.ground.strict import parse_json, storable
+from api.ground.strict import parse_json
 from api.ground.wire import SECURITY, Answer, answer, binary, nothing
+from api.idempotency.header import IDEMPOTENT, idempotency_key
 from api.problems import Invalid, PointedError, pointed
 
 TAG = Tag(name="cases", description="What one patient brings: images, note, vitals.")
@@ -57,15 +58,12 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     """The routes over the case services."""
     api = APIBlueprint("cases", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/cases", responses={201: CaseOut}, openapi_extensions={"x-body": "case"})
+    @api.post("/cases", responses={201: CaseOut}, openapi_extensions={"x-body": "case", **IDEMPOTENT})
     @needs(Role.CLINICIAN)
     def submit_case() -> Answer:
         """Store a case, whole or not at all. `Idempotency-Key` makes a repeated call answer the same."""
         body, uploads = _sent_case()
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not (0 < len(key) <= 200 and key.isprintable() and storable(key)):
-            raise Invalid("Idempotency-Key must have 1 to 200 printable characters")
-        stored = cases.submit(caller(), body, uploads, key)
+        stored = cases.submit(caller(), body, uploads, idempotency_key())
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
         return answer(stored.case, 201, headers)
 

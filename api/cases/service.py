@@ -17,12 +17,13 @@ from api.cases import worklist
 from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, ReviewState
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
-from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
+from api.idempotency.service import IdempotencyKeys, SentKey
+from api.problems import Conflict, NotFound, PreconditionFailed
 from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
@@ -46,6 +47,7 @@ class Cases:
         self._ground = ground
         self._audit = audit
         self._weigh = weigh
+        self._keys = IdempotencyKeys(ground)
 
     def submit(
         self,
@@ -64,21 +66,15 @@ class Cases:
             Invalid: the Idempotency-Key came with another body before.
         """
         caller.require(Role.CLINICIAN)
-        sent = body_sha256(body, uploads)
-        earlier = self._replayed(caller, idempotency_key, sent)
-        if earlier is not None:
-            return Submitted(earlier, created=False)
-        files = check_files(uploads, self._ground.settings.max_files_per_case)
-        case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
-        try:
+        key = None if idempotency_key is None else SentKey(idempotency_key, body_sha256(body, uploads))
+
+        def store() -> Submitted:
+            files = check_files(uploads, self._ground.settings.max_files_per_case)
+            case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
             self._refuse_twice(caller, case.external_id)
-            row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
-        except Conflict:  # perhaps this very request, sent twice, was stored meanwhile
-            earlier = self._replayed(caller, idempotency_key, sent)
-            if earlier is None:
-                raise
-            return Submitted(earlier, created=False)
-        return Submitted(case_out(row), created=True)
+            return Submitted(case_out(self._store(caller, case, files, key, synthetic=synthetic)), created=True)
+
+        return self._keys.once(caller, key, store, lambda id_: Submitted(self.get(caller, id_), created=False))
 
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
         """Store a case that an importer or the phantom made, through the same checks."""
@@ -147,7 +143,6 @@ class Cases:
                 mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
                 others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
                 blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
-                session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
                 session.delete(row)
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
                 self._ground.forget([case])  # before the commit: a crash after it must leave nothing behind
@@ -224,7 +219,7 @@ class Cases:
         row.updated_at = now()
 
     def _store(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
     ) -> CaseRow:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
         stored = False
@@ -242,7 +237,7 @@ class Cases:
         return row
 
     def _insert(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
     ) -> CaseRow:
         moment = now()
         row = CaseRow(
@@ -267,26 +262,9 @@ class Cases:
             session.add(row)
             session.flush()
             session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.sha256 for f in files})
-            if key[0] is not None:
-                session.add(
-                    IdempotencyKeyRow(
-                        project_id=caller.project_id, key=key[0], body_sha256=key[1], case_id=row.id, created_at=moment
-                    )
-                )
+            self._keys.keep(session, caller, key, row.id, case_id=row.id)
             self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
         return row
-
-    def _replayed(self, caller: Caller, key: str | None, sent: str) -> CaseOut | None:
-        if key is None:
-            return None
-        with self._ground.database.reading() as session:
-            known = session.get(IdempotencyKeyRow, (caller.project_id, key))
-            if known is None:
-                return None
-            if known.body_sha256 != sent:
-                fault = PointedError(pointer="", detail="this Idempotency-Key came with another body before")
-                raise Invalid("the Idempotency-Key was used for another case", errors=[fault])
-            return case_out(self.row(session, caller.project_id, known.case_id))
 
     def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
         if external_id is None:

@@ -1,4 +1,4 @@
-"""Cases, their files, and the idempotency keys they were sent with."""
+"""Cases and their files."""
 
 from __future__ import annotations
 
@@ -97,15 +97,3 @@ class BlobUseRow(Base):
 
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
-
-
-class IdempotencyKeyRow(Base):
-    """A request already answered; the same key with the same body gets the same answer."""
-
-    __tablename__ = "idempotency_keys"
-
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
-    key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    body_sha256: Mapped[str] = mapped_column(String(64))
-    case_id: Mapped[str] = mapped_column(String(40))
-    created_at: Mapped[datetime]

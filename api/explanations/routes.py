@@ -16,6 +16,7 @@ from api.explanations.schemas import (
 )
 from api.explanations.service import Explanations
 from api.ground.wire import SECURITY, Answer, answer, binary
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.predictions.schemas import PredictionPath
 
 TAG = Tag(name="explanations", description="Why a model said it: pixels, words, values.")
@@ -28,11 +29,12 @@ def blueprint(explanations: Explanations) -> APIBlueprint:
     @api.post(
         "/predictions/<id>/explanations",
         responses={201: ExplanationOut},
+        openapi_extensions=IDEMPOTENT,
     )
     @needs(Role.CLINICIAN)
     def create_explanation(path: PredictionPath, body: ExplanationIn) -> Answer:
         """Explain the most probable diagnosis, or `target`."""
-        made = explanations.create(caller(), path.id, body.target, body.methods, body.baselines)
+        made = explanations.create(caller(), path.id, body, sent_key(body))
         return answer(made, 201, {"Location": f"/v1/explanations/{made.id}"})
 
     @api.get("/predictions/<id>/explanations", responses={200: ExplanationList})

@@ -8,6 +8,7 @@ from api.access.guard import caller, needs
 from api.access.service import Role
 from api.cases.schemas import CasePath
 from api.ground.wire import SECURITY, Answer, answer
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.reviews.schemas import ReviewIn, ReviewList, ReviewOut, ReviewPath
 from api.reviews.service import Reviews
 
@@ -18,11 +19,11 @@ def blueprint(reviews: Reviews) -> APIBlueprint:
     """The routes over the reviews."""
     api = APIBlueprint("reviews", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/cases/<id>/reviews", responses={201: ReviewOut})
+    @api.post("/cases/<id>/reviews", responses={201: ReviewOut}, openapi_extensions=IDEMPOTENT)
     @needs(Role.CLINICIAN)
     def create_review(path: CasePath, body: ReviewIn) -> Answer:
         """Confirm, override, or say unsure; confirm and override set the case's label."""
-        return answer(reviews.create(caller(), path.id, body), 201)
+        return answer(reviews.create(caller(), path.id, body, sent_key(body)), 201)
 
     @api.get("/cases/<id>/reviews", responses={200: ReviewList})
     @needs(Role.VIEWER)

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.ground.wire import SECURITY, Answer, answer
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.training.schemas import TrainingRunIn, TrainingRunList, TrainingRunOut, TrainingRunPath
 from api.training.service import Training
 from api.training.watching import events, log_tail
@@ -19,11 +20,11 @@ def blueprint(training: Training) -> APIBlueprint:
     """The routes over the training runs."""
     api = APIBlueprint("training", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/training-runs", responses={202: TrainingRunOut})
+    @api.post("/training-runs", responses={202: TrainingRunOut}, openapi_extensions=IDEMPOTENT)
     @needs(Role.TRAINER)
     def start_training(body: TrainingRunIn) -> Answer:
         """Queue a run over the labelled cases that `filter` chooses."""
-        run = training.start(caller(), body)
+        run = training.start(caller(), body, sent_key(body))
         return answer(run, 202, {"Location": f"/v1/training-runs/{run.id}"})
 
     @api.get("/training-runs", responses={200: TrainingRunList})
