@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from functools import cache
 
-from flask import Response, g, jsonify, redirect, request
+from flask import Response, g, redirect, request
 from flask_openapi import Info, OpenAPI
 from flask_openapi_swagger.plugins import RegisterPlugin as Swagger
 from pydantic import ValidationError
@@ -25,11 +26,9 @@ import api.reviews.routes
 import api.shadows.routes
 import api.training.routes
 import api.watching.routes
-from api import health, problems
+from api import health, openapi, problems
 from api.access import guard
 from api.access.guard import public
-from api.cases.routes import CASE_BODY
-from api.cases.schemas import CaseIn
 from api.ground import outage
 from api.ground.ids import new_id
 from api.ground.strict import StrictRequest, refuse_unstorable
@@ -37,6 +36,7 @@ from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
 from api.settings import Settings, settings_from_environment
+from clinical_mm.catalogue import Catalogue
 
 INFO = Info(
     title="clinical_mm",
@@ -95,17 +95,21 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     ):
         app.register_api(blueprint)
     app.register_blueprint(api.pages.routes.blueprint(services))
-    _document(app)
+    _document(app, services.ground.catalogue)
     return app
 
 
-def _document(app: OpenAPI) -> None:
+def _document(app: OpenAPI, catalogue: Catalogue) -> None:
     """/openapi.json and /docs."""
+
+    @cache
+    def described() -> str:
+        return json.dumps(openapi.document(app, catalogue))
 
     @app.route("/openapi.json", endpoint="openapi.document")
     @public
     def document() -> Response:
-        return jsonify(_completed(app.api_doc))
+        return Response(described(), content_type="application/json")
 
     @app.route("/docs", endpoint="openapi.docs")
     @public
@@ -113,22 +117,6 @@ def _document(app: OpenAPI) -> None:
         return redirect("/docs/swagger")
 
     app.register_blueprint(Swagger.register(doc_url="../openapi.json"), url_prefix="/docs", name="openapi.ui")
-
-
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    """What the framework cannot know: a body of two media types, and problem+json for every refusal."""
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    for path in document["paths"].values():
-        for operation in path.values():
-            if operation.pop("x-body", None) == "case":
-                operation["requestBody"] = CASE_BODY
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = {"description": "a problem (RFC 9457)", "content": problem}
-    schemas = document["components"]["schemas"]
-    own = CaseIn.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(own.pop("$defs", {}))
-    schemas[CaseIn.__name__] = own
-    return document
 
 
 def _refuse(error: ValidationError) -> Response:

@@ -6,7 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, refusals, told
 from api.idempotency.header import IDEMPOTENT, idempotency_key
 from api.idempotency.service import SentKey
 from api.models.lineage import Lineage
@@ -51,7 +51,7 @@ def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
         """Each case that the model was made of: its part, its label then and now, whether it is still stored."""
         return answer(lineage.cases(caller(), path.id, query.limit, query.cursor))
 
-    @api.post("/models/rollback", responses={200: ModelOut}, openapi_extensions=IDEMPOTENT)
+    @api.post("/models/rollback", responses={200: ModelOut, **refusals(409)}, openapi_extensions=told(takes=IDEMPOTENT))
     @needs(Role.ADMIN)
     def rollback_model() -> Answer:
         """Let the model serve that served before."""

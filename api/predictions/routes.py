@@ -7,7 +7,7 @@ from flask_openapi import APIBlueprint, Tag
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.cases.schemas import CasePath
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, told
 from api.idempotency.header import IDEMPOTENT, sent_key
 from api.predictions.schemas import (
     PredictionIn,
@@ -29,7 +29,7 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     @api.post(
         "/cases/<id>/predictions",
         responses={201: PredictionOut},
-        openapi_extensions=IDEMPOTENT,
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location"]),
     )
     @needs(Role.CLINICIAN)
     def create_prediction(path: CasePath, body: PredictionIn) -> Answer:
