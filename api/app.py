@@ -47,10 +47,22 @@ BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clini
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
 
 
+class Service(OpenAPI):
+    """The framework's application, which tells of a path exactly the methods that its own routes have."""
+
+    def make_default_options_response(self) -> Response:
+        """OPTIONS: where a fixed word stands in the place of an id, the routes of that id do not count."""
+        asked = request.url_rule.rule if request.url_rule else None
+        answer = super().make_default_options_response()
+        answer.allow.clear()
+        answer.allow.update(m for rule in self.url_map.iter_rules() if rule.rule == asked for m in rule.methods or ())
+        return answer
+
+
 def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
     """The WSGI application over a migrated database."""
     services = services or build(settings or settings_from_environment())
-    app = OpenAPI(
+    app = Service(
         __name__,
         info=INFO,
         security_schemes={"bearer": BEARER},

@@ -57,15 +57,20 @@ TAKES: dict[str, Json] = {
     "If-None-Match": {"description": "ETags that the caller has; 304 where one is still in force", "schema": TEXT},
 }
 """Headers of requests."""
-LINKS: dict[str, dict[str, tuple[str, ...]]] = {
-    "submit_case": {"id": ("get_case", "change_case", "create_prediction", "create_review", "list_predictions")},
-    "create_prediction": {"id": ("get_prediction", "create_explanation", "list_explanations")},
-    "create_explanation": {"id": ("get_explanation",)},
-    "create_review": {"id": ("withdraw_review",)},
-    "start_training": {"id": ("get_training", "cancel_training")},
-    "create_key": {"id": ("revoke_key",)},
+OF_A_MODEL = ("get_model", "get_report", "get_card", "list_used_cases", "get_comparison", "compare_model")
+OF_A_MODEL += ("promote_model", "begin_shadow", "get_shadow", "end_shadow")
+OF_A_CASE = ("get_case", "change_case", "erase_case", "list_predictions", "create_prediction", "list_similar")
+OF_A_CASE += ("list_reviews", "create_review")
+LINKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "submit_case": ("/id", OF_A_CASE),
+    "create_prediction": ("/id", ("get_prediction", "create_explanation", "list_explanations")),
+    "create_explanation": ("/id", ("get_explanation",)),
+    "create_review": ("/id", ("withdraw_review",)),
+    "start_training": ("/id", ("get_training", "cancel_training", "watch_training", "read_log")),
+    "list_models": ("/items/0/id", OF_A_MODEL),
+    "create_key": ("/id", ("revoke_key",)),
 }
-"""Operation -> field of its answer -> operations whose parameter of that name it is."""
+"""Operation -> where its answer holds an id (RFC 6901), and the operations that take it."""
 
 
 def document(app: OpenAPI, catalogue: Catalogue) -> Json:
@@ -76,7 +81,7 @@ def document(app: OpenAPI, catalogue: Catalogue) -> Json:
     for path, item in whole["paths"].items():
         for method, operation in item.items():
             operation["operationId"] = named[method.upper(), path].rpartition(".")[2]
-            _complete(operation, method)
+            _complete(operation, method, whole["components"]["schemas"])
     parts = whole["components"]
     parts["headers"] = GIVES
     refused = set(REFERENCE.findall(json.dumps(whole["paths"])))
@@ -90,11 +95,14 @@ def document(app: OpenAPI, catalogue: Catalogue) -> Json:
     return whole
 
 
-def _complete(operation: Json, method: str) -> None:
+def _complete(operation: Json, method: str, schemas: Json) -> None:
     """Bodies, headers, refusals, links and examples of one operation."""
     takes, gives = operation.pop("x-takes", []), operation.pop("x-gives", [])
     if body := operation.pop("x-body", ""):
         operation["requestBody"] = BODIES[body]
+    elif "requestBody" in operation:
+        sent = schemas[operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+        operation["requestBody"]["required"] = bool(sent.get("required"))  # no body at all is an empty object
     parameters = operation.setdefault("parameters", [])
     answers: Json = operation["responses"]
     statuses = {*ALWAYS, *((HTTPStatus.NOT_FOUND,) if any(p["in"] == "path" for p in parameters) else ())}
@@ -120,10 +128,11 @@ def _headers(*names: str) -> Json:
 
 
 def _link(operation: Json) -> None:
-    for field, targets in LINKS.get(operation["operationId"], {}).items():
+    where, targets = LINKS.get(operation["operationId"], ("", ()))
+    if targets:
         answer = next(told for status, told in operation["responses"].items() if status.startswith("2"))
         answer["links"] = {
-            target: {"operationId": target, "parameters": {field: f"$response.body#/{field}"}} for target in targets
+            target: {"operationId": target, "parameters": {"id": f"$response.body#{where}"}} for target in targets
         }
 
 

@@ -46,6 +46,7 @@ CASE_BODY: dict[str, Any] = {
                     "case": {"$ref": "#/components/schemas/CaseDocument"},
                     "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
                 },
+                "additionalProperties": False,
             },
             "encoding": {"case": {"contentType": "application/json"}},
         },
@@ -158,6 +159,9 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
         return _parse(request.get_data(cache=False)), []
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("send application/json, or multipart/form-data with parts `case` and `files`")
+    if "files" in request.form:
+        fault = PointedError(pointer="/files", detail="came without a filename")
+        raise Invalid("a part `files` needs a filename", errors=[fault])
     unknown = sorted((set(request.form) - {"case"}) | (set(request.files) - {"case", "files"}))
     if unknown:
         raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])
