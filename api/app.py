@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 import api.access.project_routes
 import api.access.routes
 import api.audit.routes
+import api.bulk.routes
 import api.cases.catalogue_routes
 import api.cases.routes
 import api.explanations.routes
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.cases.routes.blueprint(services.cases, services.files),
         api.cases.catalogue_routes.blueprint(services.ground.catalogue),
         api.predictions.routes.blueprint(services.predictions),
+        api.bulk.routes.blueprint(services.bulk, services.ground.settings),
         api.explanations.routes.blueprint(services.explanations),
         api.reviews.routes.blueprint(services.reviews),
         api.training.routes.blueprint(services.training),

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask_openapi import OpenAPI
 
+from api.bulk.routes import IMPORT_BODY
 from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
 from api.ground.wire import PROBLEM
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 EXAMPLES = Path(__file__).parent / "examples.json"
 """operationId -> ``request``, and the answers by status; recorded from a real service (tests/api/examples.py)."""
-BODIES = {"case": CASE_BODY}
+BODIES = {"case": CASE_BODY, "import": IMPORT_BODY}
 ALWAYS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 ALWAYS += (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
@@ -67,6 +68,8 @@ LINKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "create_explanation": ("/id", ("get_explanation",)),
     "create_review": ("/id", ("withdraw_review",)),
     "start_training": ("/id", ("get_training", "cancel_training", "watch_training", "read_log")),
+    "start_import": ("/id", ("get_import", "list_import_results", "cancel_import")),
+    "start_predictions": ("/id", ("get_prediction_run", "list_prediction_results", "cancel_prediction_run")),
     "list_models": ("/items/0/id", OF_A_MODEL),
     "create_key": ("/id", ("revoke_key",)),
 }

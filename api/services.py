@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.access.projects import Projects
 from api.access.service import Access
 from api.audit.service import Audit
+from api.bulk.service import Bulk
 from api.cases.files import Files
 from api.cases.service import Cases
 from api.explanations.service import Explanations
@@ -38,6 +39,7 @@ class Services:
     models: Models
     lineage: Lineage
     predictions: Predictions
+    bulk: Bulk
     explanations: Explanations
     reviews: Reviews
     promotions: Promotions
@@ -73,6 +75,7 @@ def build(settings: Settings) -> Services:
         models=models,
         lineage=Lineage(cases, models),
         predictions=predictions,
+        bulk=Bulk(ground, audit, models),
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     )
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
+    max_cases_per_import: int = Field(10_000, ge=1, description="largest number of lines of one bulk import")
+    max_files_per_import: int = Field(10_000, ge=1, description="largest number of files of one bulk import")
     idempotency_days: int = Field(7, ge=1, description="how long an Idempotency-Key is remembered")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")

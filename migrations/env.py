@@ -4,6 +4,7 @@ from alembic import context
 
 import api.access.tables
 import api.audit.tables
+import api.bulk.tables
 import api.cases.tables
 import api.explanations.tables
 import api.idempotency.tables

@@ -17,7 +17,7 @@ from api.cases import worklist
 from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, ReviewState
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, ReviewState, StagedFileRow
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
@@ -142,7 +142,9 @@ class Cases:
                 case = hashed_case(row)
                 mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
                 others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
-                blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
+                staged = select(StagedFileRow.sha256)
+                unshared = (BlobUseRow.sha256.not_in(others), BlobUseRow.sha256.not_in(staged))
+                blobs = list(session.scalars(mine.where(*unshared)))
                 session.delete(row)
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
                 self._ground.forget([case])  # before the commit: a crash after it must leave nothing behind

@@ -90,6 +90,16 @@ class CaseFileRow(Base):
     """What others need of it: modality, body_part, view_position, series_uid, window presets, pixel statistics."""
 
 
+class StagedFileRow(Base):
+    """A file that was sent with many cases at once and waits for the case that names it; its blob is no orphan."""
+
+    __tablename__ = "staged_files"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("bulk_runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(500), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
 class BlobUseRow(Base):
     """Which case a blob belongs to: its files and the heat maps of its explanations. A blob of no case is an orphan."""
 

@@ -17,6 +17,7 @@ from api.cases.service import Cases
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.runs import ENDED, RunRow
 from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.schemas import ModelOut
 from api.models.service import Models
@@ -31,7 +32,6 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, read_folder
 
-ENDED = ("succeeded", "failed", "cancelled")
 SHOWN = 100
 
 
@@ -200,9 +200,9 @@ def who_teaches(config: ModelConfig) -> dict[str, Any]:
     return {"labelled": None if config.alignment.epochs else True}
 
 
-def waiting_runs(ground: Ground) -> list[str]:
-    """Ids of runs that have not ended, oldest first."""
-    query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
+def waiting_runs(ground: Ground, table: type[RunRow] = TrainingRunRow) -> list[str]:
+    """Ids of runs of a kind that have not ended, oldest first."""
+    query = select(table.id).where(table.state.not_in(ENDED)).order_by(table.id)
     with ground.database.reading() as session:
         return list(session.scalars(query))
 
