@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -11,8 +11,14 @@ from api.bulk.tables import BulkRunRow
 from api.training.record import Record
 
 
+class Work(Protocol):
+    """Carries out a run."""
+
+    def __call__(self, run_id: str, stop_after: int | None = None) -> None: ...
+
+
 @pytest.fixture
-def work(services: Any) -> Any:
+def work(services: Any) -> Work:
     """Carries out what waits, as a worker does; ``stop_after``: so many looks, as if it was killed then."""
 
     def carry_out(run_id: str, stop_after: int | None = None) -> None:
