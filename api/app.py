@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
-from flask import Response, g, jsonify, redirect, request
+from flask import Response, g, redirect, request
 from flask_openapi import Info, OpenAPI
 from flask_openapi_swagger.plugins import RegisterPlugin as Swagger
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 import api.access.project_routes
 import api.access.routes
 import api.audit.routes
+import api.bulk.routes
 import api.cases.catalogue_routes
 import api.cases.routes
 import api.erasures.routes
@@ -27,12 +29,10 @@ import api.reviews.routes
 import api.shadows.routes
 import api.training.routes
 import api.watching.routes
-from api import health, problems
+from api import health, openapi, problems
 from api.access import browser, guard
 from api.access.guard import public
 from api.audit import gate
-from api.cases.routes import CASE_BODY
-from api.cases.schemas import CaseIn
 from api.ground import bodies, outage
 from api.ground.ids import new_id
 from api.ground.strict import SPOOL, StrictRequest, refuse_unstorable
@@ -40,6 +40,7 @@ from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
 from api.settings import Settings, settings_from_environment
+from clinical_mm.catalogue import Catalogue
 
 INFO = Info(
     title="clinical_mm",
@@ -51,8 +52,19 @@ BEARER = {
     "scheme": "bearer",
     "description": "an API key: `clinical-mm keys create`; or an access token of the OpenID Connect provider",
 }
-PARAMETER = re.compile(r"<(?:[^<:]+:)?([^>]+)>")
 REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
+
+
+class Service(OpenAPI):
+    """The framework's application, which tells of a path exactly the methods that its own routes have."""
+
+    def make_default_options_response(self) -> Response:
+        """OPTIONS: where a fixed word stands in the place of an id, the routes of that id do not count."""
+        asked = request.url_rule.rule if request.url_rule else None
+        answer = super().make_default_options_response()
+        answer.allow.clear()
+        answer.allow.update(m for rule in self.url_map.iter_rules() if rule.rule == asked for m in rule.methods or ())
+        return answer
 
 
 def create_app(
@@ -60,7 +72,7 @@ def create_app(
 ) -> OpenAPI:
     """The WSGI application over a migrated database; ``draining``: whether the server is about to stop."""
     services = services or build(settings or settings_from_environment())
-    app = OpenAPI(
+    app = Service(
         __name__,
         info=INFO,
         security_schemes={"bearer": BEARER},
@@ -95,6 +107,7 @@ def create_app(
         api.cases.routes.blueprint(services.cases, services.files),
         api.cases.catalogue_routes.blueprint(services.ground.catalogue),
         api.predictions.routes.blueprint(services.predictions),
+        api.bulk.routes.blueprint(services.bulk, services.ground.settings),
         api.explanations.routes.blueprint(services.explanations),
         api.reviews.routes.blueprint(services.reviews),
         api.training.routes.blueprint(services.training),
@@ -109,17 +122,21 @@ def create_app(
     ):
         app.register_api(blueprint)
     app.register_blueprint(api.pages.routes.blueprint(services))
-    _document(app)
+    _document(app, services.ground.catalogue)
     return app
 
 
-def _document(app: OpenAPI) -> None:
+def _document(app: OpenAPI, catalogue: Catalogue) -> None:
     """/openapi.json and /docs."""
+
+    @cache
+    def described() -> str:
+        return json.dumps(openapi.document(app, catalogue))
 
     @app.route("/openapi.json", endpoint="openapi.document")
     @public
     def document() -> Response:
-        return jsonify(_completed(app.api_doc, _roles(app)))
+        return Response(described(), content_type="application/json")
 
     @app.route("/docs", endpoint="openapi.docs")
     @public
@@ -127,34 +144,6 @@ def _document(app: OpenAPI) -> None:
         return redirect("/docs/swagger")
 
     app.register_blueprint(Swagger.register(doc_url="../openapi.json"), url_prefix="/docs", name="openapi.ui")
-
-
-def _roles(app: OpenAPI) -> dict[tuple[str, str], str]:
-    """The role that each operation needs, by method and path as the document writes it."""
-    return {
-        (method.lower(), PARAMETER.sub(r"{\1}", rule.rule)): str(role)
-        for rule in app.url_map.iter_rules()
-        if (role := guard.needed_role(app, rule.endpoint)) is not None
-        for method in rule.methods or ()
-    }
-
-
-def _completed(document: dict[str, Any], roles: dict[tuple[str, str], str]) -> dict[str, Any]:
-    """What the framework cannot know: a body of two media types, the role needed, problem+json for every refusal."""
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            if (method, path) in roles:
-                operation["x-role"] = roles[method, path]
-            if operation.pop("x-body", None) == "case":
-                operation["requestBody"] = CASE_BODY
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = {"description": "a problem (RFC 9457)", "content": problem}
-    schemas = document["components"]["schemas"]
-    own = CaseIn.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(own.pop("$defs", {}))
-    schemas[CaseIn.__name__] = own
-    return document
 
 
 def _refuse(error: ValidationError) -> Response:

@@ -15,6 +15,7 @@ from api.access.service import Access
 from api.access.sessions import BrowserSessions, Lives
 from api.audit.anchor import Anchors
 from api.audit.service import Audit
+from api.bulk.service import Bulk
 from api.cases.files import Files
 from api.cases.forgetting import Forgetting
 from api.cases.service import Cases
@@ -55,6 +56,7 @@ class Services:
     models: Models
     lineage: Lineage
     predictions: Predictions
+    bulk: Bulk
     explanations: Explanations
     reviews: Reviews
     promotions: Promotions
@@ -108,6 +110,7 @@ def build(settings: Settings) -> Services:
         models=models,
         lineage=Lineage(cases, models),
         predictions=predictions,
+        bulk=Bulk(ground, audit, models),
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
         promotions=promotions,

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         10.0, gt=0, description="in which a request must arrive, up to the first 64 KB of its body"
     )
     client_kb_s: int = Field(32, ge=1, description="slowest client: so many KB a second after that, either way")
+    max_cases_per_import: int = Field(10_000, ge=1, description="largest number of lines of one bulk import")
+    max_files_per_import: int = Field(10_000, ge=1, description="largest number of files of one bulk import")
+    idempotency_days: int = Field(7, ge=1, description="how long an Idempotency-Key is remembered")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
     oidc_issuer: str = Field("", description="OpenID Connect provider, as its discovery document names it; empty: none")

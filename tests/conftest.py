@@ -43,3 +43,8 @@ def trained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle_copy(trained_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model that a test may spoil."""
     return Path(shutil.copytree(trained_bundle, tmp_path / "bundle"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--record-examples`` writes the examples of the OpenAPI document anew (tests/api/examples.py)."""
+    parser.addoption("--record-examples", action="store_true", help="write api/examples.json anew")

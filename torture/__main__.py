@@ -27,6 +27,7 @@ ORDEALS: tuple[str, ...] = (
     "payloads",
     "restored",
     "roles",
+    "schemathesis_checks",
     "dependencies",
 )
 

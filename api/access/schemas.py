@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from clinical_mm.importing.case_json import Line, Moment
 
@@ -70,4 +70,4 @@ class ProjectChange(BaseModel):
     """What may be changed; a field that is absent stays."""
 
     model_config = ConfigDict(extra="forbid")
-    read_first: bool | None = None
+    read_first: StrictBool | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.cases.schemas import CaseIn, Upload
-from api.ground.spool import printable
+from api.ground.spool import Spool, printable
 from api.problems import Invalid, NotReady, PointedError, Unsupported
 from api.settings import Settings
 from clinical_mm.case import ImageFile
@@ -76,3 +77,11 @@ def _check(position: int, upload: Upload, decoders: Decoders) -> CheckedFile:
     except DecoderUnavailable as error:
         raise NotReady(f"{where}: {error}", retry_after_s=RETRY_AFTER_S) from error
     return CheckedFile(name=printable(upload.name) or f"file-{position}", upload=upload, found=found)
+
+
+def spool(folder: Spool, name: str, data: bytes, until: ExitStack) -> Upload:
+    """A file that comes from no request, as one that does; it is gone when ``until`` ends."""
+    file = folder.file(name)
+    until.callback(file.discard)
+    file.write(data)
+    return Upload(name, file.path, file.sha256, file.size)

@@ -30,8 +30,9 @@ from api.cases.schemas import (
 )
 from api.cases.service import Cases
 from api.ground.spool import SpoolFile
-from api.ground.strict import parse_json, storable
-from api.ground.wire import SECURITY, Answer, answer, binary, nothing
+from api.ground.strict import parse_json
+from api.ground.wire import SECURITY, Answer, answer, binary, media, nothing, refusals, told
+from api.idempotency.header import IDEMPOTENT, idempotency_key
 from api.problems import Invalid, PointedError, pointed
 
 TAG = Tag(name="cases", description="What one patient brings: images, note, vitals.")
@@ -48,6 +49,7 @@ CASE_BODY: dict[str, Any] = {
                     "case": {"$ref": "#/components/schemas/CaseDocument"},
                     "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
                 },
+                "additionalProperties": False,
             },
             "encoding": {"case": {"contentType": "application/json"}},
         },
@@ -60,15 +62,16 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     """The routes over the case services."""
     api = APIBlueprint("cases", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/cases", responses={201: CaseOut}, openapi_extensions={"x-body": "case"})
+    @api.post(
+        "/cases",
+        responses={201: CaseOut, **refusals(400, 409, 413, 415)},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location", "ETag"], body="case"),
+    )
     @needs(Role.CLINICIAN)
     def submit_case() -> Answer:
         """Store a case, whole or not at all. `Idempotency-Key` makes a repeated call answer the same."""
         body, uploads = _sent_case()
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not (0 < len(key) <= 200 and key.isprintable() and storable(key)):
-            raise Invalid("Idempotency-Key must have 1 to 200 printable characters")
-        stored = cases.submit(caller(), body, uploads, key)
+        stored = cases.submit(caller(), body, uploads, idempotency_key())
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
         return answer(stored.case, 201, headers)
 
@@ -86,28 +89,40 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         """How many cases wait for a review, under the same conditions as the list."""
         return answer(cases.counts(caller(), query))
 
-    @api.get("/cases/<id>", responses={200: CaseOut})
+    @api.get(
+        "/cases/<id>",
+        responses={200: CaseOut, 304: None},
+        openapi_extensions=told(takes=["If-None-Match"], gives=["ETag"]),
+    )
     @needs(Role.VIEWER)
     def get_case(path: CasePath) -> Answer:
         """One case."""
         found = cases.get(caller(), path.id)
         return answer(found, headers={"ETag": f'"{found.version}"'}).make_conditional(request)
 
-    @api.patch("/cases/<id>", responses={200: CaseOut})
+    @api.patch(
+        "/cases/<id>",
+        responses={200: CaseOut, **refusals(412)},
+        openapi_extensions=told(takes=["If-Match"], gives=["ETag"]),
+    )
     @needs(Role.CLINICIAN)
     def change_case(path: CasePath, body: CaseChange) -> Answer:
         """Change note, vitals, diagnoses or acquired_at; null removes, absent stays. `If-Match` guards."""
         changed = cases.change(caller(), path.id, body, _if_match())
         return answer(changed, headers={"ETag": f'"{changed.version}"'})
 
-    @api.delete("/cases/<id>", responses={204: None})
+    @api.delete("/cases/<id>", responses={204: None, **refusals(412)}, openapi_extensions=told(takes=["If-Match"]))
     @needs(Role.ADMIN)
     def erase_case(path: CasePath) -> Answer:
         """Erase row, predictions, reviews and blobs for good; the audit trail says so."""
         cases.erase(caller(), path.id, _if_match())
         return nothing()
 
-    @api.get("/cases/<id>/files/<n>", responses={200: None})
+    @api.get(
+        "/cases/<id>/files/<n>",
+        responses={200: media("application/dicom", "image/png", "image/jpeg"), 304: None},
+        openapi_extensions=told(takes=["If-None-Match"], gives=["ETag", "Content-Disposition"]),
+    )
     @needs(Role.VIEWER)
     def get_file(path: FilePath) -> Answer:
         """The stored object, as it was sent."""
@@ -116,7 +131,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         headers = {"Content-Disposition": f'attachment; filename="{safe}"', "ETag": f'"{file.sha256}"'}
         return binary(file.data, file.media_type, headers).make_conditional(request)
 
-    @api.get("/cases/<id>/files/<n>/preview.png", responses={200: None})
+    @api.get("/cases/<id>/files/<n>/preview.png", responses={200: media("image/png")})
     @needs(Role.VIEWER)
     def get_preview(path: FilePath, query: PreviewQuery) -> Answer:
         """A picture of one frame."""
@@ -124,7 +139,11 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         png = files.preview(caller(), path.id, path.n, window=window, frame=query.frame, size=query.size)
         return binary(png, "image/png", IMMUTABLE)
 
-    @api.get("/cases/<id>/files/<n>/raw", responses={200: None})
+    @api.get(
+        "/cases/<id>/files/<n>/raw",
+        responses={200: media("application/octet-stream")},
+        openapi_extensions=told(gives=["X-Rows", "X-Columns", "X-Slope", "X-Intercept"]),
+    )
     @needs(Role.VIEWER)
     def get_raw(path: FilePath, query: RawQuery) -> Answer:
         """One frame as 16-bit little-endian values; headers tell rows, columns, slope and intercept."""
@@ -145,6 +164,9 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
         return _parse(request.get_data(cache=False)), []
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("send application/json, or multipart/form-data with parts `case` and `files`")
+    if "files" in request.form:
+        fault = PointedError(pointer="/files", detail="came without a filename")
+        raise Invalid("a part `files` needs a filename", errors=[fault])
     unknown = sorted((set(request.form) - {"case"}) | (set(request.files) - {"case", "files"}))
     if unknown:
         raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,16 +16,17 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
 from api.cases.forgetting import remember_erased
-from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files
+from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, ReviewState, StagedFileRow
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
-from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
-from clinical_mm.case import Case, ImageFile
+from api.idempotency.service import IdempotencyKeys, SentKey
+from api.problems import Conflict, NotFound, PreconditionFailed
+from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
 PAGE = 200
@@ -48,6 +49,7 @@ class Cases:
         self._ground = ground
         self._audit = audit
         self._weigh = weigh
+        self._keys = IdempotencyKeys(ground)
 
     def submit(
         self,
@@ -66,34 +68,22 @@ class Cases:
             Invalid: the Idempotency-Key came with another body before.
         """
         caller.require(Role.CLINICIAN)
-        sent = body_sha256(body, uploads)
-        earlier = self._replayed(caller, idempotency_key, sent)
-        if earlier is not None:
-            return Submitted(earlier, created=False)
-        files = check_files(uploads, self._ground.settings)
-        case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
-        try:
+        key = None if idempotency_key is None else SentKey(idempotency_key, body_sha256(body, uploads))
+
+        def store() -> Submitted:
+            files = check_files(uploads, self._ground.settings)
+            case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
             self._refuse_twice(caller, case.external_id)
-            row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
-        except Conflict:  # perhaps this very request, sent twice, was stored meanwhile
-            earlier = self._replayed(caller, idempotency_key, sent)
-            if earlier is None:
-                raise
-            return Submitted(earlier, created=False)
-        return Submitted(case_out(row), created=True)
+            return Submitted(case_out(self._store(caller, case, files, key, synthetic=synthetic)), created=True)
+
+        return self._keys.once(caller, key, store, lambda id_: Submitted(self.get(caller, id_), created=False))
 
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
         """Store a case that an importer or the phantom made, through the same checks."""
         body = CaseDocument.model_validate(case_to_json(case))
         with ExitStack() as spooled:
-            uploads = [self._spooled(image, spooled) for image in case.images]
+            uploads = [spool(self._ground.spool, image.name, image.read(), spooled) for image in case.images]
             return self.submit(caller, body, uploads, synthetic=synthetic).case
-
-    def _spooled(self, image: ImageFile, until: ExitStack) -> Upload:
-        file = self._ground.spool.file(image.name)
-        until.callback(file.discard)
-        file.write(image.read())
-        return Upload(image.name, file.path, file.sha256, file.size)
 
     def get(self, caller: Caller, case_id: str) -> CaseOut:
         """One case; raises NotFound."""
@@ -159,12 +149,13 @@ class Cases:
         self._ground.database.wipe()
 
     def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
-        """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that no other case uses."""
+        """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that nothing else uses."""
         ids, cases = [row.id for row in rows], [hashed_case(row) for row in rows]
         mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id.in_(ids)).distinct()
         others = select(BlobUseRow.sha256).where(BlobUseRow.case_id.not_in(ids))
-        blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
-        session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.case_id.in_(ids)))
+        staged = select(StagedFileRow.sha256)
+        unshared = (BlobUseRow.sha256.not_in(others), BlobUseRow.sha256.not_in(staged))
+        blobs = list(session.scalars(mine.where(*unshared)))
         for row in rows:
             session.delete(row)
         session.flush()
@@ -242,7 +233,7 @@ class Cases:
         row.updated_at = now()
 
     def _store(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
     ) -> CaseRow:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
         stored = False
@@ -260,7 +251,7 @@ class Cases:
         return row
 
     def _insert(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
     ) -> CaseRow:
         moment = now()
         row = CaseRow(
@@ -285,26 +276,9 @@ class Cases:
             session.add(row)
             session.flush()
             session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.upload.sha256 for f in files})
-            if key[0] is not None:
-                session.add(
-                    IdempotencyKeyRow(
-                        project_id=caller.project_id, key=key[0], body_sha256=key[1], case_id=row.id, created_at=moment
-                    )
-                )
+            self._keys.keep(session, caller, key, row.id, case_id=row.id)
             self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
         return row
-
-    def _replayed(self, caller: Caller, key: str | None, sent: str) -> CaseOut | None:
-        if key is None:
-            return None
-        with self._ground.database.reading() as session:
-            known = session.get(IdempotencyKeyRow, (caller.project_id, key))
-            if known is None:
-                return None
-            if known.body_sha256 != sent:
-                fault = PointedError(pointer="", detail="this Idempotency-Key came with another body before")
-                raise Invalid("the Idempotency-Key was used for another case", errors=[fault])
-            return case_out(self.row(session, caller.project_id, known.case_id))
 
     def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
         if external_id is None:

@@ -1,4 +1,4 @@
-"""Cases, their files, and the idempotency keys they were sent with."""
+"""Cases and their files."""
 
 from __future__ import annotations
 
@@ -91,6 +91,16 @@ class CaseFileRow(Base):
     """What others need of it: modality, body_part, view_position, series_uid, window presets, pixel statistics."""
 
 
+class StagedFileRow(Base):
+    """A file that was sent with many cases at once and waits for the case that names it; its blob is no orphan."""
+
+    __tablename__ = "staged_files"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("bulk_runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(500), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
 class BlobUseRow(Base):
     """Which case a blob belongs to: its files and the heat maps of its explanations. A blob of no case is an orphan."""
 
@@ -98,18 +108,6 @@ class BlobUseRow(Base):
 
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
-
-
-class IdempotencyKeyRow(OfProject, Base):
-    """A request already answered; the same key with the same body gets the same answer."""
-
-    __tablename__ = "idempotency_keys"
-
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
-    key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    body_sha256: Mapped[str] = mapped_column(String(64))
-    case_id: Mapped[str] = mapped_column(String(40))
-    created_at: Mapped[datetime]
 
 
 _owner = CaseRow.__table__.alias("owner")

@@ -100,7 +100,7 @@ class Blobs:
         """Store a file of this machine, whose SHA-256 is known, durably; it stays where it is."""
         path = self.path(digest)
         if path is None:
-            obstore.put(self._store, _key(digest), source)
+            self._ask(lambda: obstore.put(self._store, _key(digest), source))
         elif not path.is_file():
             self._link(source, path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -11,6 +11,26 @@ from werkzeug.wrappers import Response as BaseResponse
 
 Answer = BaseResponse
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+BYTES = {"type": "string", "format": "binary"}
+
+
+def refusals(*statuses: int) -> dict[int, Any]:
+    """What a route says of the refusals that are its own; those that any route may give are added (api/openapi.py)."""
+    return {status: {"content": PROBLEM} for status in statuses}
+
+
+def media(*types: str) -> dict[str, Any]:
+    """What a route says of an answer that is no JSON."""
+    return {"content": {kind: {"schema": BYTES} for kind in types}}
+
+
+def told(*, takes: Sequence[str] = (), gives: Sequence[str] = (), body: str = "") -> dict[str, Any]:
+    """What a route says of itself in the OpenAPI document beyond its signature.
+
+    ``takes``, ``gives``: names of headers (api/openapi.py describes each); ``body``: of one that is read by hand.
+    """
+    return {"x-takes": list(takes), "x-gives": list(gives), "x-body": body}
 
 
 def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

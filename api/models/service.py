@@ -20,6 +20,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.scope import everywhere
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.bundles import Bundles
 from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
@@ -45,6 +46,7 @@ class Models:
         self._ground = ground
         self._audit = audit
         self._bundles = Bundles(ground.settings.models_folder, ground.blobs)
+        self._keys = IdempotencyKeys(ground)
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
         self.is_warming = False
@@ -130,14 +132,23 @@ class Models:
         if self._serving_id(session, caller.project_id) == champion:
             self._promotion(session, caller, model_id, champion, kind, reason)
 
-    def rollback(self, caller: Caller) -> ModelOut:
-        """Let the model serve that served before; again goes further back. Raises Conflict where there is none."""
+    def rollback(self, caller: Caller, key: SentKey | None = None) -> ModelOut:
+        """Let the model serve that served before; again goes further back.
+
+        Raises:
+            Conflict: there is none.
+            Invalid: the Idempotency-Key came with another request before.
+        """
         caller.require(Role.ADMIN)
+        return self._keys.once(caller, key, lambda: self._rollback(caller, key), lambda id_: self.get(caller, id_))
+
+    def _rollback(self, caller: Caller, key: SentKey | None) -> ModelOut:
         with self._ground.database.transaction() as session:
             newest = self._newest(session, caller.project_id)
             before = None if newest is None else self._before(session, caller.project_id, newest.model_id)
             if newest is None or before is None:
                 raise Conflict("there is no earlier model to go back to")
+            self._keys.keep(session, caller, key, before)
             self._promotion(session, caller, before, newest.model_id, "rollback")
             return self._out(self._row(session, caller.project_id, before), before)
 

@@ -12,7 +12,7 @@ from api.access.guard import caller, needs
 from api.access.service import Caller, Role
 from api.audit.call import shows
 from api.cases.schemas import CaseOut
-from api.explanations.schemas import ExplanationOut
+from api.explanations.schemas import ExplanationIn, ExplanationOut
 from api.ground.wire import binary
 from api.pages.answer import (
     COUNTERFACTUALS,
@@ -64,7 +64,8 @@ def add(pages: Blueprint, services: Services) -> None:
     def explain(case_id: str, prediction_id: str) -> AnyResponse:
         refuse_hidden(services, caller(), services.predictions.get(caller(), prediction_id).case_id)
         target, methods = request.form.get("target") or None, request.form.getlist("methods") or None
-        made = services.explanations.create(caller(), prediction_id, target, methods)
+        question = ExplanationIn(target=target, methods=methods)
+        made = services.explanations.create(caller(), prediction_id, question)
         method = request.form.get("shown") if made.method == COUNTERFACTUALS else made.method
         return back_to(case_id, made.target, method or None)
 

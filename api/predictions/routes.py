@@ -8,7 +8,8 @@ from api.access.guard import caller, needs
 from api.access.service import Role
 from api.audit.call import shows
 from api.cases.schemas import CasePath
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, told
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.predictions.schemas import (
     PredictionIn,
     PredictionList,
@@ -29,11 +30,12 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     @api.post(
         "/cases/<id>/predictions",
         responses={201: PredictionOut},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location"]),
     )
     @needs(Role.CLINICIAN)
     def create_prediction(path: CasePath, body: PredictionIn) -> Answer:
         """Predict with the serving model, or with `{"model": id}`."""
-        made = predictions.create(caller(), path.id, body.model)
+        made = predictions.create(caller(), path.id, body.model, sent_key(body))
         return answer(made, 201, {"Location": f"/v1/predictions/{made.id}"})
 
     @api.get("/cases/<id>/predictions", responses={200: PredictionList})

@@ -14,6 +14,7 @@ from api.cases.service import Cases
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.predictions.queue import BatchingQueue
@@ -30,18 +31,27 @@ class Predictions:
 
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models) -> None:
         self._ground, self._audit, self._cases, self._models = ground, audit, cases, models
+        self._keys = IdempotencyKeys(ground)
         self._queues: dict[str, BatchingQueue] = {}
         self._lock = threading.Lock()
 
-    def create(self, caller: Caller, case_id: str, model_id: str | None = None) -> PredictionOut:
+    def create(
+        self, caller: Caller, case_id: str, model_id: str | None = None, key: SentKey | None = None
+    ) -> PredictionOut:
         """Predict with the serving model, or a named one.
 
         Raises:
             NotFound: no such case or model in the project.
             NotReady: no model serves yet.
             TooBusy: the queue is full.
+            Invalid: the Idempotency-Key came with another request before.
         """
         caller.require(Role.CLINICIAN)
+        return self._keys.once(
+            caller, key, lambda: self._create(caller, case_id, model_id, key), lambda id_: self.get(caller, id_)
+        )
+
+    def _create(self, caller: Caller, case_id: str, model_id: str | None, key: SentKey | None) -> PredictionOut:
         with self._ground.database.reading() as session:
             row = self._cases.row(session, caller.project_id, case_id)
             case, version = self._cases.core(row), row.version
@@ -68,6 +78,7 @@ class Predictions:
                 raise
             session.add(stored)
             session.flush()
+            self._keys.keep(session, caller, key, stored.id, case_id=case_id)
             weigh(session, row)
             self._audit.record(
                 session, caller, "prediction.create", "prediction", stored.id, case=case_id, model=model_id

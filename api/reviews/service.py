@@ -17,6 +17,7 @@ from api.cases.tables import CaseRow, ReviewState
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
 from api.problems import Conflict, Forbidden, Invalid, NotFound, PointedError
@@ -32,16 +33,28 @@ class Reviews:
 
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, predictions: Predictions) -> None:
         self._ground, self._audit, self._cases, self._predictions = ground, audit, cases, predictions
+        self._keys = IdempotencyKeys(ground)
 
-    def create(self, caller: Caller, case_id: str, said: ReviewIn) -> ReviewOut:
+    def create(self, caller: Caller, case_id: str, said: ReviewIn, key: SentKey | None = None) -> ReviewOut:
         """Store a review; the label follows in the same transaction.
 
         Raises:
             NotFound: no such case, or the prediction is not of this case.
             Invalid: the verdict and the diagnoses do not go together.
             Conflict: a verdict from before the model's answer comes too late, or the project asks for none.
+            Invalid: the Idempotency-Key came with another request before.
         """
         caller.require(Role.CLINICIAN)
+        return self._keys.once(
+            caller, key, lambda: self._create(caller, case_id, said, key), lambda id_: self.get(caller, id_)
+        )
+
+    def get(self, caller: Caller, review_id: str) -> ReviewOut:
+        """One review; raises NotFound."""
+        with self._ground.database.reading() as session:
+            return ReviewOut.model_validate(self._row(session, caller, review_id))
+
+    def _create(self, caller: Caller, case_id: str, said: ReviewIn, key: SentKey | None) -> ReviewOut:
         with self._ground.database.transaction() as session:
             case = self._cases.row(session, caller.project_id, case_id, lock=True)
             if said.before_model:
@@ -61,6 +74,7 @@ class Reviews:
             )
             session.add(row)
             settle(session, case)
+            self._keys.keep(session, caller, key, row.id, case_id=case_id)
             self._audit.record(session, caller, "review.create", "review", row.id, case=case_id, verdict=said.verdict)
         return ReviewOut.model_validate(row)
 
@@ -74,9 +88,7 @@ class Reviews:
         """
         caller.require(Role.CLINICIAN)
         with self._ground.database.transaction() as session:
-            row = session.get(ReviewRow, review_id)
-            if row is None or row.project_id != caller.project_id:
-                raise NotFound(f"no review {review_id!r} in this project")
+            row = self._row(session, caller, review_id)
             case = self._cases.row(session, caller.project_id, row.case_id, lock=True)
             session.refresh(row)  # another request may have withdrawn it while this one waited for the case
             _refuse_withdrawal(caller, row)
@@ -102,6 +114,13 @@ class Reviews:
         with self._ground.database.reading() as session:
             read = {(case_id, version) for case_id, version in session.execute(query)}
         return {case.id for case in cases if (case.id, case.version) in read}
+
+    @staticmethod
+    def _row(session: Session, caller: Caller, review_id: str) -> ReviewRow:
+        row = session.get(ReviewRow, review_id)
+        if row is None or row.project_id != caller.project_id:
+            raise NotFound(f"no review {review_id!r} in this project")
+        return row
 
     def _refuse_late(self, session: Session, caller: Caller, case: CaseRow, said: ReviewIn) -> None:
         if said.prediction is not None:

@@ -17,6 +17,8 @@ from api.cases.service import Cases
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.runs import ENDED, RunRow
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.schemas import ModelOut
 from api.models.service import Models
 from api.problems import Conflict, NotFound
@@ -30,7 +32,6 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, read_folder
 
-ENDED = ("succeeded", "failed", "cancelled")
 SHOWN = 100
 
 
@@ -40,12 +41,24 @@ class Training:
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models, promotions: Promotions) -> None:
         self.ground, self.audit, self.cases, self.models = ground, audit, cases, models
         self.promotions = promotions
+        self._keys = IdempotencyKeys(ground)
 
-    def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
-        """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden, NotFound."""
-        self.check(caller, wanted)
-        with self.ground.database.transaction() as session:
-            return self.queue(session, caller, wanted)
+    def start(self, caller: Caller, wanted: TrainingRunIn, key: SentKey | None = None) -> TrainingRunOut:
+        """Queue a run; a worker takes it.
+
+        Raises:
+            InvalidConfig, Forbidden, NotFound: it could not be carried out.
+            Invalid: the Idempotency-Key came with another request before.
+        """
+
+        def queue() -> TrainingRunOut:
+            self.check(caller, wanted)
+            with self.ground.database.transaction() as session:
+                run = self.queue(session, caller, wanted)
+                self._keys.keep(session, caller, key, run.id)
+                return run
+
+        return self._keys.once(caller, key, queue, lambda id_: self.get(caller, id_))
 
     def check(self, caller: Caller, wanted: TrainingRunIn) -> None:
         """Whether a run could be queued; raises as ``start`` does."""
@@ -187,9 +200,9 @@ def who_teaches(config: ModelConfig) -> dict[str, Any]:
     return {"labelled": None if config.alignment.epochs else True}
 
 
-def waiting_runs(ground: Ground) -> list[str]:
-    """Ids of runs that have not ended, oldest first."""
-    query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
+def waiting_runs(ground: Ground, table: type[RunRow] = TrainingRunRow) -> list[str]:
+    """Ids of runs of a kind that have not ended, oldest first."""
+    query = select(table.id).where(table.state.not_in(ENDED)).order_by(table.id)
     with ground.database.reading() as session:
         return list(session.scalars(query))
 
