@@ -98,7 +98,7 @@ class CaseFilter(CaseConditions):
 
     review: Annotated[Review | None, Field(description="how far its review is")] = None
     order: Annotated[Order, Field(description="always the largest first; newest first among equals")] = "newest"
-    cursor: Annotated[str | None, Field(max_length=80)] = None
+    cursor: Annotated[str | None, Field(max_length=120, description="`next_cursor` of the page before")] = None
     limit: int = Field(50, ge=1, le=200)
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from api.cases.schemas import CaseConditions, CaseCounts, CaseFilter, CaseOut, Order, Review
 from api.cases.tables import NOT_KNOWN, CaseRow, ReviewState
 from api.cases.views import REVIEW
+from api.ground.cursors import opened, sealed
+from api.ground.ids import first_id
 from api.problems import Invalid, PointedError
 
 SORTED_BY: dict[Order, tuple[str, ...]] = {
@@ -47,7 +49,7 @@ def position(case: CaseOut, order: Order) -> str:
         "review_state": STATES[case.review],
         **{name: NOT_KNOWN if (key := getattr(case, name)) is None else key for name in DOUBTS},
     }
-    return BETWEEN.join(str(found[name]) for name in SORTED_BY[order])
+    return sealed(BETWEEN.join(str(found[name]) for name in SORTED_BY[order]))
 
 
 def is_position(cursor: str, order: Order) -> bool:
@@ -78,15 +80,16 @@ def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[b
     if wanted.labelled is not None:
         conditions.append(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
     if wanted.since is not None:
-        conditions.append(CaseRow.created_at >= wanted.since)
+        conditions += [CaseRow.created_at >= wanted.since, CaseRow.id >= first_id("case", wanted.since)]
     if isinstance(wanted, CaseFilter) and wanted.review is not None:
         conditions.append(CaseRow.review_state == STATES[wanted.review])
     return conditions
 
 
 def _parsed(cursor: str, order: Order) -> list[Any]:
-    names, parts = SORTED_BY[order], cursor.split(BETWEEN)
+    names = SORTED_BY[order]
     try:
+        parts = opened(cursor).split(BETWEEN)
         return [_value(name, part) for name, part in zip(names, parts, strict=True)]
     except ValueError as error:
         fault = PointedError(pointer="/cursor", detail=f"no cursor of the order {order}: take next_cursor as it came")
