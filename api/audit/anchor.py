@@ -122,11 +122,10 @@ class Anchors:
 
     def _own(self, text: bytes) -> dict[str, Any] | None:
         told = _parsed(text)
-        if told is None or not is_signed(
-            self._key, {k: v for k, v in told.items() if k != "signature"}, told["signature"]
-        ):
+        if told is None:
             return None
-        return told
+        signed = {name: value for name, value in told.items() if name != "signature"}
+        return told if is_signed(self._key, signed, told["signature"]) else None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
