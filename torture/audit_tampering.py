@@ -175,6 +175,14 @@ def add(trail: Trail, draw: random.Random) -> str:
     return "insertion at the end"
 
 
+def add_before(trail: Trail, draw: random.Random) -> str:
+    """An entry that nobody made, before the first."""
+    [row] = _rehashed([{**draw.choice(trail.rows), "id": -draw.randrange(5)}])
+    with trail.changed() as connection:
+        connection.execute(insert(EVENTS), [row])
+    return "insertion before the first"
+
+
 def add_between(trail: Trail, draw: random.Random) -> str:
     """An entry that nobody made, those after it moved on and hashed anew."""
     at = draw.randrange(0, ENTRIES)
@@ -211,7 +219,7 @@ def spoil_head(trail: Trail, draw: random.Random) -> str:
 
 KINDS: tuple[Tampering, ...] = (
     edit, edit, edit, remove, renumber, swap, swap_words, truncate, truncate_with_head, truncate_with_old_head,
-    add, add_between, rewrite, rewrite, spoil_head,
+    add, add_before, add_between, rewrite, rewrite, spoil_head,
 )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class Anchors:
         return max(int(row.sequence), known)
 
     def newest(self) -> Newest | None:
-        """The newest anchor, unchecked; None where there is none."""
+        """The newest anchor; None where there is none."""
         last = self._last()
         return Newest(last["sequence"], datetime.fromisoformat(last["at"])) if last else None
 
@@ -112,15 +112,21 @@ class Anchors:
             os.close(descriptor)
 
     def _last(self) -> dict[str, Any]:
-        """The newest whole line; where it stands is sought from the end."""
+        """The newest line that is whole and ours; it is sought from the end."""
         try:
             with self.path.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
                 lines = file.read().split(b"\n")
         except FileNotFoundError:
             return {}
-        whole = (told for text in reversed(lines) if (told := _parsed(text)) is not None)
-        return next(whole, {})
+        return next((told for text in reversed(lines) if (told := self._own(text)) is not None), {})
+
+    def _own(self, text: bytes) -> dict[str, Any] | None:
+        told = _parsed(text)
+        if told is None:
+            return None
+        signed = {name: value for name, value in told.items() if name != "signature"}
+        return told if is_signed(self._key, signed, told["signature"]) else None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

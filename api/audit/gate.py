@@ -89,11 +89,11 @@ def _is_public() -> bool:
 
 def _detail(response: Response, caller: Caller | None) -> dict[str, Any]:
     """What else is known: the version that was read, the number of the file, the key that was not let in."""
-    tag, number = response.get_etag()[0], (request.view_args or {}).get("n")
+    tag, number = response.get_etag()[0], str((request.view_args or {}).get("n", ""))
     presented = _PRESENTED.match(request.headers.get("Authorization", "")) if caller is None else None
     found = {
         "version": tag if response.status_code < 400 else None,
-        "n": number if isinstance(number, int) else None,
+        "n": int(number) if re.fullmatch(r"[0-9]{1,6}", number) else None,
         "key": f"key_{presented[1]}" if presented else None,
     }
     return {name: value for name, value in found.items() if value is not None}

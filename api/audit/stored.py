@@ -41,6 +41,7 @@ def verify_stored(
             else:
                 walk.take(entry)
         progress(len(rows))
+    _check_count(database, walk)
     check_head(walk, head, key)  # no entry came between the head and the empty page: a head moves with its entries
     found = walk.end()
     check_anchored(found, before)
@@ -67,6 +68,14 @@ def entries(database: Database, since: datetime | None = None, until: datetime |
             return
         yield from rows
         at = rows[-1]["id"]
+
+
+def _check_count(database: Database, walk: Walk) -> None:
+    """Whether more entries are stored than were walked: before the first, or twice under one number."""
+    with database.reading() as session:
+        stored = session.scalar(select(func.count()).where(EVENTS.c.id <= walk.found.last)) or 0
+    if stored > walk.found.entries:
+        walk.found.tell(None, "inserted", f"{stored - walk.found.entries} entries are stored beside the chain")
 
 
 def _head(session: Session) -> Entry | None:
