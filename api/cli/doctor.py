@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 
 from api.cli.output import json_option, print_rows
 from api.settings import Settings, settings_from_environment
-from clinical_mm.errors import ClinicalMMError
+from clinical_mm.errors import ClinicalMMError, UnsupportedFile
 
 DECODERS = {
     "JPEG (12 bits, lossless)": "imagecodecs",
@@ -55,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("torch", _torch),
         ("device", _device),
         *((f"codec {title}", _codec(module)) for title, module in DECODERS.items()),
+        ("decoder", _decoder),
         ("text weights", _text_weights),
         ("catalogue", _catalogue),
         ("watching rule", _watching_rule),
@@ -97,6 +100,17 @@ def _codec(module: str) -> Callable[[Settings], tuple[str, str]]:
         return "ok", "decodes"
 
     return check
+
+
+def _decoder(settings: Settings) -> tuple[str, str]:
+    from clinical_mm.pictures.decoders import decoders_of
+
+    with tempfile.NamedTemporaryFile() as empty:
+        try:
+            decoders_of(settings.limits, settings.decoders).inspect(Path(empty.name))
+        except UnsupportedFile:
+            return "ok", f"starts; a file may take {settings.decoder_memory_mb} MB and {settings.decoder_seconds:g} s"
+    raise RuntimeError("it takes an empty file for a picture")
 
 
 def _text_weights(_: Settings) -> tuple[str, str]:

@@ -105,7 +105,7 @@ def test_the_doctor_names_every_check(run) -> None:
     answer = run("doctor", "--json")
     findings = {f["check"]: f["state"] for f in json.loads(answer.stdout)}
     assert answer.returncode == 0, findings
-    assert {"python", "torch", "device", "text weights", "database", "disk"} <= set(findings)
+    assert {"python", "torch", "device", "decoder", "text weights", "database", "disk"} <= set(findings)
 
 
 @pytest.mark.parametrize("option", ["--config=small", "--set=training.epochs=1", "--start-from=model_1"])
