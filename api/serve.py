@@ -88,6 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "loglevel": "warning",
             "proc_name": "clinical-mm",
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # whom to believe about X-Forwarded-* is CLINICAL_MM_PROXIES' to say
             "when_ready": self._ready,
             "on_exit": self._exit,
             "worker_exit": self._leave,

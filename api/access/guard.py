@@ -96,7 +96,7 @@ def _begin_nowhere() -> None:
 def _stay_inside(response: Response) -> Response:
     """What is sent after the view has returned is still made for this caller alone."""
     if response.is_streamed and not response.direct_passthrough and "caller" in g:
-        response.response = _Inside(response.response, g.caller.project_id)  # type: ignore[assignment]
+        response.response = _Inside(response.response, g.caller.project_id)
     return response
 
 

@@ -72,7 +72,7 @@ class OpenIdConnect:
             Unauthenticated: the sign-in was not begun in this browser, the provider refused, or its token is not valid.
             ProviderAway: it does not answer.
         """
-        if not secrets.compare_digest(told.get("state", ""), begun.state):
+        if not secrets.compare_digest(told.get("state", "").encode(), begun.state.encode()):
             raise Unauthenticated("this sign-in was not begun in this browser: try again")
         if told.get("iss", self.provider.issuer).rstrip("/") != self.provider.issuer.rstrip("/"):  # RFC 9207
             raise Unauthenticated("the answer is another provider's")

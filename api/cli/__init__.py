@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("api.cli.serve:worker", "A job worker alone, for several machines against one PostgreSQL."),
     "demo": ("api.cli.demo:demo", "Synthetic cases, a model trained on them, pages to review."),
     "keys": ("api.cli.keys:keys", "API keys: create, list, revoke."),
+    "people": ("api.cli.people:people", "People of the OpenID Connect provider: list, block, unblock."),
     "projects": ("api.cli.projects:projects", "Projects: list, set how cases are read."),
     "cases": ("api.cli.cases:cases", "Cases: import, list, export, delete."),
     "train": ("api.cli.train:train", "Retrain from the stored cases, in the foreground."),

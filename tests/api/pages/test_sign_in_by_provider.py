@@ -118,11 +118,12 @@ def test_an_answer_opens_once(clinic: Clinic) -> None:
     assert again.get(back).status_code == 401
 
 
-@pytest.mark.parametrize("change", ["state", "code", "error", "iss"])
+@pytest.mark.parametrize("change", ["state", "a foreign state", "code", "error", "iss"])
 def test_a_changed_answer_is_refused(clinic: Clinic, change: str) -> None:
     client, back = begun(clinic)
     changed = {
         "state": re.sub(r"state=[^&]+", "state=x", back),
+        "a foreign state": re.sub(r"state=[^&]+", "state=%C3%A9", back),
         "code": re.sub(r"code=[^&]+", "code=x", back),
         "error": re.sub(r"code=[^&]+", "error=access_denied", back),
         "iss": f"{back}&iss=https://evil.example.org",
