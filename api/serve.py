@@ -139,11 +139,18 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         finally:
             ground.close()
 
-    def _leave(self, _arbiter: Any, _worker: Any) -> None:
-        """In the worker process, when it has answered its last request."""
+    def _leave(self, arbiter: Any, worker: Any) -> None:
+        """In the web process, when it has answered its last request; the process ends at once.
+
+        Taking apart all that a model has imported takes seconds.
+        """
         if self._services is not None:
             self._services.anchors.close()
             self._services.audit.close()
+            self._services.access.uses.close()
+        if worker.booted and os.getpid() != arbiter.pid:
+            logging.shutdown()
+            os._exit(0)
 
     def _exit(self, _arbiter: Any) -> None:
         if self._jobs is not None:
