@@ -21,6 +21,7 @@ import api.models.routes
 import api.pages.routes
 import api.predictions.routes
 import api.promotion.routes
+import api.reviews.golden_routes
 import api.reviews.routes
 import api.shadows.routes
 import api.training.routes
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         api.predictions.routes.blueprint(services.predictions),
         api.explanations.routes.blueprint(services.explanations),
         api.reviews.routes.blueprint(services.reviews),
+        api.reviews.golden_routes.blueprint(services.golden),
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models, services.lineage),
         api.promotion.routes.blueprint(services.promotions),

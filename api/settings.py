@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     watching_rule: Path | None = Field(
         None, description="a YAML rule in place of configs/watching.yaml: when a model asks to be trained again"
     )
+    label_policy: Path | None = Field(
+        None, description="a YAML policy in place of configs/labels.yaml: which labels teach the next model"
+    )
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
     )

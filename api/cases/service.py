@@ -114,6 +114,7 @@ class Cases:
 
         Raises:
             PreconditionFailed: the stored version is not among those ``seen``.
+            Conflict: it is a golden case.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
         """
         caller.require(Role.CLINICIAN)
@@ -121,6 +122,7 @@ class Cases:
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
+            _refuse_locked(row)
             before = core_case(row, self._ground.blobs)
             stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
@@ -183,6 +185,16 @@ class Cases:
         with self._ground.database.reading() as session:
             for start in range(0, len(wanted), PAGE):
                 found.update(session.scalars(select(CaseRow.id).where(CaseRow.id.in_(wanted[start : start + PAGE]))))
+        return found
+
+    def patients(self, caller: Caller, case_ids: Iterable[str]) -> set[str]:
+        """The patients of those of these cases that are stored in the project."""
+        wanted, found = list(case_ids), set[str]()
+        with self._ground.database.reading() as session:
+            for start in range(0, len(wanted), PAGE):
+                some = CaseRow.id.in_(wanted[start : start + PAGE])
+                query = select(CaseRow.patient_id).where(CaseRow.project_id == caller.project_id, some)
+                found.update(session.scalars(query))
         return found
 
     def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
@@ -310,6 +322,14 @@ def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
         columns=file.columns,
         attributes=file.attributes,
     )
+
+
+def _refuse_locked(row: CaseRow) -> None:
+    """Neither its label nor what a model is shown of a golden case: either would move what models are judged by."""
+    if row.golden_at is not None:
+        raise Conflict(
+            f"a golden case stays as {row.golden_by} locked it: an admin takes it out of the golden set first"
+        )
 
 
 def _match(row: CaseRow, seen: Collection[str] | None) -> None:

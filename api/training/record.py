@@ -63,6 +63,10 @@ class RunRecord:
         """Keep how far it is."""
         self._move(("running",), progress=told)
 
+    def labels(self, told: dict[str, Any]) -> None:
+        """Keep which labels taught, and which did not."""
+        self._move(("running",), label_report=told)
+
     def succeed(self, model_id: str) -> None:
         """Running -> succeeded."""
         self._move(("running",), state="succeeded", model_id=model_id, finished_at=now())

@@ -27,6 +27,8 @@ class TrainingRunRow(Base):
     state: Mapped[str] = mapped_column(String(12), index=True)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    label_report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Which labels taught, and which the policy left out (reviews/teaching.py)."""
     worker: Mapped[str | None] = mapped_column(String(40))
     """Token of the worker process whose run it is; what another one still says of it changes nothing."""
     error: Mapped[str | None]
