@@ -1,9 +1,9 @@
 """Labels that are unlikely given the rest of their case, and reviewers who write more of them than the others do.
 
 Probabilities come from logistic regressions on ``label_features``, each for patients that it has not learned from;
-which labels are then suspicious says cleanlab's confident learning, a diagnosis at a time. A reviewer is named where one
-of several exact tests (Fisher) of their share against all others' is significant, however many tests there are (Holm), and
-the difference is larger than a margin: of all labels, of those without one diagnosis, of those with one.
+which labels are then suspicious says cleanlab's confident learning, a diagnosis at a time. A reviewer is named where
+one of several exact tests (Fisher) of their share against all others' is significant, however many tests there are
+(Holm), and the difference is larger than a margin: of all labels, of those without one diagnosis, of those with one.
 Labels of a reviewer who is named then teach no regression, and the others are looked at anew.
 Source: Northcutt, Jiang & Chuang, Confident Learning, 2021 (arXiv:1911.00068); Holm, 1979.
 Shapes: N cases, K diagnoses.

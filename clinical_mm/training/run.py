@@ -117,11 +117,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     snapshot_sha256 = folder_sha256(request.snapshot, everything)
     request, labels = _with_checked_labels(request, everything, reporter)
     preparations = Preparations(everything, request.catalogue, request.parts, request.start)
-    searched: dict[str, Any] = {}
-    if request.config.search.trials:
-        found = _search(request, preparations, snapshot_sha256, reporter, cancelled)
-        request, searched = replace(request, config=found.config), {"search": found.account}
-        reporter.epochs = found.config.training.epochs
+    request, searched = _searched(request, preparations, snapshot_sha256, reporter, cancelled)
     config, catalogue, out = request.config, request.catalogue, request.out
     _begin(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
@@ -218,6 +214,17 @@ def _explained(
 
     tell(0, 1)
     return judged(Predictor(bundle, str(device)), cases, tell)
+
+
+def _searched(
+    request: Request, preparations: Preparations, snapshot_sha256: str, reporter: Reporter, cancelled: Cancelling
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the best values, and what the card tells of the search; as it was where there is none."""
+    if not request.config.search.trials:
+        return request, {}
+    found = _search(request, preparations, snapshot_sha256, reporter, cancelled)
+    reporter.epochs = found.config.training.epochs
+    return replace(request, config=found.config), {"search": found.account}
 
 
 def _search(
