@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         ge=0,
         description="what frozen encoders made of cases is kept, at most so much; 0: nothing is",
     )
+    score_digits: int = Field(3, ge=1, le=6, description="digits of probabilities and attributions in answers")
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")

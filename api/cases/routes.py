@@ -67,13 +67,14 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
             raise Invalid("Idempotency-Key must have 1 to 200 printable characters")
         stored = cases.submit(caller(), body, uploads, key)
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
-        return answer(stored.case, 201, headers)
+        return answer(cases.shown(stored.case), 201, headers)
 
     @api.get("/cases", responses={200: CasePage})
     @needs(Role.VIEWER)
     def list_cases(query: CaseFilter) -> Answer:
         """Cases, newest first or in the order of the worklist."""
-        return answer(cases.list(caller(), query))
+        page = cases.list(caller(), query)
+        return answer(page.model_copy(update={"items": [cases.shown(case) for case in page.items]}))
 
     @api.get("/cases/counts", responses={200: CaseCounts})
     @needs(Role.VIEWER)
@@ -86,14 +87,14 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     def get_case(path: CasePath) -> Answer:
         """One case."""
         found = cases.get(caller(), path.id)
-        return answer(found, headers={"ETag": f'"{found.version}"'}).make_conditional(request)
+        return answer(cases.shown(found), headers={"ETag": f'"{found.version}"'}).make_conditional(request)
 
     @api.patch("/cases/<id>", responses={200: CaseOut})
     @needs(Role.CLINICIAN)
     def change_case(path: CasePath, body: CaseChange) -> Answer:
         """Change note, vitals, diagnoses or acquired_at; null removes, absent stays. `If-Match` guards."""
         changed = cases.change(caller(), path.id, body, _if_match())
-        return answer(changed, headers={"ETag": f'"{changed.version}"'})
+        return answer(cases.shown(changed), headers={"ETag": f'"{changed.version}"'})
 
     @api.delete("/cases/<id>", responses={204: None})
     @needs(Role.ADMIN)

@@ -22,6 +22,7 @@ from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.rounding import rounded
 from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
 from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
@@ -103,6 +104,11 @@ class Cases:
         items = [case_out(row) for row in rows[: wanted.limit]]
         more = len(rows) > wanted.limit
         return CasePage(items=items, next_cursor=worklist.position(items[-1], wanted.order) if more else None)
+
+    def shown(self, case: CaseOut) -> CaseOut:
+        """A case as an answer shows it: what could tell a probability to many digits in few."""
+        digits = self._ground.settings.score_digits
+        return case.model_copy(update={name: rounded(getattr(case, name), digits) for name in worklist.DOUBTS})
 
     def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
         """How many cases of each state of review fit."""

@@ -34,7 +34,7 @@ class GoldenSet:
             if row.golden_at is None:
                 row.golden_by, row.golden_at = caller.signature, now()
                 self._audit.record(session, caller, "case.golden", "case", row.id)
-            return case_out(row)
+            return self._cases.shown(case_out(row))
 
     def remove(self, caller: Caller, case_id: str) -> None:
         """Let the label follow from the reviews again; a case that is not golden stays as it is. Raises NotFound."""

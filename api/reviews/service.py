@@ -150,7 +150,7 @@ class Reviews:
         prediction = self._predictions.row(session, caller.project_id, prediction_id)
         if prediction.case_id != case_id:
             raise _fault("/prediction", "this prediction is of another case")
-        return probable(prediction.result)
+        return probable(self._predictions.out(prediction).model_dump())  # what was shown is what is confirmed
 
 
 def settle(session: Session, case: CaseRow) -> None:
