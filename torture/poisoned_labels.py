@@ -22,7 +22,7 @@ import numpy as np
 from api.access.service import Role
 from api.settings import Settings
 from clinical_mm.case import Case, Patient
-from clinical_mm.phantom import DIAGNOSES
+from clinical_mm.phantom import DIAGNOSES as DRAWN
 from clinical_mm.phantom.measurements import draw_vitals
 from clinical_mm.phantom.model import AGE_DEVIATION, MEAN_AGE, OLDEST, STATES, YOUNGEST, prior
 from clinical_mm.phantom.wording import draw_note
@@ -32,6 +32,8 @@ from torture.service import listening
 TITLE = "One reviewer's key turns labels round (R13)"
 KEYS, UNSEEN = 5, 400
 LIAR, HONEST = 0, "nobody lies"
+DIAGNOSES = ("pneumonia", "pleural-effusion", "heart-failure")
+"""Those of the phantom's that note and vitals tell well without a film."""
 POLICY = "outcomes: {better: promote}\n"
 SMALL: Mapping[str, Any] = {
     "alignment.epochs": 0,
@@ -43,6 +45,7 @@ SMALL: Mapping[str, Any] = {
     "training.token_dropout": 0.0,
     "training.judged_cases": 0,
     "training.test_fraction": 0.4,
+    "training.class_weights": False,
 }
 """Note as words and vitals, joined late: a training takes seconds."""
 Truth = np.ndarray
@@ -104,8 +107,8 @@ class Plan:
     lies: Sequence[str]
 
 
-FULL = Plan(sent=120, reviewed=900, seeds=10, lies=tuple(LIES))
-SHORT = Plan(sent=80, reviewed=300, seeds=1, lies=("5 % of verdicts",))
+FULL = Plan(sent=100, reviewed=900, seeds=10, lies=tuple(LIES))
+SHORT = Plan(sent=60, reviewed=400, seeds=1, lies=("5 % of verdicts",))
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ def without_images(count: int, seed: int) -> Iterator[Case]:
             patient=Patient(f"synthetic-patient-{seed}-{n:05d}", sex, age),
             note=draw_note(rng, state, age, sex)[0],
             vitals=draw_vitals(rng, state, age, sex == "M"),
-            diagnoses=tuple(code for code, there in zip(DIAGNOSES, STATES[state], strict=False) if there),
+            diagnoses=tuple(
+                code for code, there in zip(DRAWN, STATES[state], strict=False) if there and code in DIAGNOSES
+            ),
         )
 
 

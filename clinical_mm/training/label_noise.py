@@ -210,9 +210,10 @@ class _Test:
         return float(fisher_exact(table, alternative="greater").pvalue)
 
     @property
-    def said(self) -> str:
+    def counts(self) -> str:
+        """Both shares in words."""
         share, others = f"{self.share:.0%} of {self.labels}", f"{self.others:.0%} of {self.other_labels}"
-        return f"labels by {self.reviewer} are suspicious{self.about} in {share}, those by others in {others}"
+        return f"in {share}, those by others in {others}"
 
 
 def _shares(
@@ -234,13 +235,13 @@ def _shares(
         if mine.sum() >= policy.minimum_labels:
             for k, code in enumerate(diagnoses):
                 for has, told in ((False, "left out"), (True, "named")):
-                    about = f" ({code} {told})"
+                    about = f"{code} {told}"
                     tests[reviewer].append(
                         _test(reviewer, about, mine, there & (targets[:, k] == has), suspicious[:, k])
                     )
     shown = _significant([t for of in tests.values() for t in of if _says_something(t, policy)], policy)
     for reviewer, (whole, *_) in tests.items():
-        said = next((t.said for t in shown if t.reviewer == reviewer), "")
+        said = _said(whole, [t for t in shown if t.reviewer == reviewer])
         yield ReviewerShare(
             reviewer,
             whole.labels,
@@ -249,6 +250,15 @@ def _shares(
             round(whole.others, 4),
             said,
         )
+
+
+def _said(whole: _Test, shown: Sequence[_Test]) -> str:
+    """Why a reviewer is named, with the diagnosis that it shows in most; empty where nothing is shown."""
+    if not shown:
+        return ""
+    most = max((t for t in shown if t.about), key=lambda t: t.share - t.others, default=None)
+    closer = f"; most of all {most.about}: {most.counts}" if most else ""
+    return f"labels by {whole.reviewer} are suspicious {whole.counts}{closer}"
 
 
 def _test(reviewer: str, about: str, mine: np.ndarray, asked: np.ndarray, found: np.ndarray) -> _Test:
