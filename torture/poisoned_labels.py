@@ -107,7 +107,7 @@ class Plan:
     lies: Sequence[str]
 
 
-FULL = Plan(sent=100, reviewed=900, seeds=10, lies=tuple(LIES))
+FULL = Plan(sent=100, reviewed=900, seeds=6, lies=tuple(LIES))
 SHORT = Plan(sent=60, reviewed=400, seeds=1, lies=("5 % of verdicts",))
 
 
