@@ -98,7 +98,9 @@ def suspicions(card: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(card.get("labels", {}).get("holds", ()))
 
 
-def check_labels(cases: Sequence[Case], names: Sequence[str], policy: Noise, *, images: bool = True) -> LabelNoise:
+def check_labels(
+    cases: Sequence[Case], names: Sequence[str], policy: Noise, *, images: bool = True, features: Any = None
+) -> LabelNoise:
     """Look at the labelled ones of the cases; whose word a label is tells ``Case.label_by``.
 
     Args:
@@ -106,6 +108,7 @@ def check_labels(cases: Sequence[Case], names: Sequence[str], policy: Noise, *, 
         names: what each is called.
         policy: what it takes to be named.
         images: whether an image is looked at too.
+        features: ``[N, F]`` of the labelled ones where they are known already.
 
     Raises:
         UnreadableFile: an image does not decode.
@@ -117,7 +120,7 @@ def check_labels(cases: Sequence[Case], names: Sequence[str], policy: Noise, *, 
         return LabelNoise(0)
     patients = [case.patient.id for case in labelled]
     label_by = [() if case.golden else case.label_by for case in labelled]
-    features = described(labelled, images=images)
+    features = described(labelled, images=images) if features is None else features
     named: dict[str, ReviewerShare] = {}
     while True:
         theirs = np.array([any(key in named for key in keys) for keys in label_by])
