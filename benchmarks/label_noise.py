@@ -2,8 +2,8 @@
 
 Found are verdicts (whether one diagnosis holds) of labels. Precision and recall of what is called suspicious; average
 precision of the order by how unlikely a verdict is, beside a random order and the confidence of a plain model: the same
-regressions where they have learned from every label, the one that they are asked about too. And whether the key is named,
-or another, and whether anybody is where nobody lies.
+regressions where they have learned from every label, the one that they are asked about too. And whether the key is
+named, or another, and whether anybody is where nobody lies.
 Shapes: N cases, K diagnoses.
 """
 
