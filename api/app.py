@@ -25,6 +25,7 @@ import api.models.routes
 import api.pages.routes
 import api.predictions.routes
 import api.promotion.routes
+import api.reviews.golden_routes
 import api.reviews.routes
 import api.shadows.routes
 import api.training.routes
@@ -110,6 +111,7 @@ def create_app(
         api.bulk.routes.blueprint(services.bulk, services.ground.settings),
         api.explanations.routes.blueprint(services.explanations),
         api.reviews.routes.blueprint(services.reviews),
+        api.reviews.golden_routes.blueprint(services.golden),
         api.training.routes.blueprint(services.training),
         api.models.routes.blueprint(services.models, services.lineage),
         api.promotion.routes.blueprint(services.promotions),

@@ -135,6 +135,7 @@ CORE_STATUS: dict[type[core.ClinicalMMError], HTTPStatus] = {
     core.InvalidConfig: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.NotEnoughData: HTTPStatus.CONFLICT,
+    core.SuspectLabels: HTTPStatus.CONFLICT,
     core.Cancelled: HTTPStatus.CONFLICT,
 }
 """The HTTP answer of each core error; a subclass answers as its nearest listed ancestor."""

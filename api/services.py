@@ -28,6 +28,7 @@ from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
 from api.promotion.service import Promotions
+from api.reviews.golden import GoldenSet
 from api.reviews.service import Reviews
 from api.settings import Settings
 from api.shadows.service import Shadows
@@ -59,6 +60,7 @@ class Services:
     bulk: Bulk
     explanations: Explanations
     reviews: Reviews
+    golden: GoldenSet
     promotions: Promotions
     shadows: Shadows
     training: Training
@@ -113,6 +115,7 @@ def build(settings: Settings) -> Services:
         bulk=Bulk(ground, audit, models),
         explanations=Explanations(ground, audit, cases, models, predictions),
         reviews=Reviews(ground, audit, cases, predictions),
+        golden=GoldenSet(ground, audit, cases),
         promotions=promotions,
         shadows=Shadows(ground, audit, models),
         training=training,

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     watching_rule: Path | None = Field(
         None, description="a YAML rule in place of configs/watching.yaml: when a model asks to be trained again"
     )
+    label_policy: Path | None = Field(
+        None, description="a YAML policy in place of configs/labels.yaml: which labels teach the next model"
+    )
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
     )
@@ -48,6 +51,7 @@ class Settings(BaseSettings):
         ge=0,
         description="what frozen encoders made of cases is kept, at most so much; 0: nothing is",
     )
+    score_digits: int = Field(3, ge=1, le=6, description="digits of probabilities and attributions in answers")
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
     max_file_mb: int = Field(256, ge=1, description="largest file of a case")

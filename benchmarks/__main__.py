@@ -31,6 +31,7 @@ BENCHMARKS = (
     "fusions",
     "label_efficiency",
     "active_review",
+    "label_noise",
     "cautions",
     "pages",
     "negation",

@@ -11,6 +11,7 @@ ClinicalMMError
 ├── InvalidConfig          a model configuration that cannot be used
 ├── InvalidBundle          a folder that is not a trained model, or not a safe one
 ├── NotEnoughData          too few labelled cases to do what was asked
+├── SuspectLabels          a reviewer's labels are unlikely, and the label policy ends the training
 └── Cancelled              whoever asked for the work no longer wants it
 """
 
@@ -70,6 +71,10 @@ class InvalidBundle(ClinicalMMError):
 
 class NotEnoughData(ClinicalMMError):
     """Too few labelled cases for what was asked; the message tells how many there are and how many it takes."""
+
+
+class SuspectLabels(ClinicalMMError):
+    """A reviewer's labels are unlike the others', and the policy of labels ends a training then; the key is named."""
 
 
 class Cancelled(ClinicalMMError):

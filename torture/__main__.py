@@ -25,6 +25,7 @@ ORDEALS: tuple[str, ...] = (
     "mutated",
     "outages",
     "payloads",
+    "poisoned_labels",
     "restored",
     "roles",
     "schemathesis_checks",

@@ -73,7 +73,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         body, uploads = _sent_case()
         stored = cases.submit(caller(), body, uploads, idempotency_key())
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
-        return answer(stored.case, 201, headers)
+        return answer(cases.shown(stored.case), 201, headers)
 
     @api.get("/cases", responses={200: CasePage})
     @needs(Role.VIEWER)
@@ -81,7 +81,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         """Cases, newest first or in the order of the worklist."""
         page = cases.list(caller(), query)
         shows(case.id for case in page.items)
-        return answer(page)
+        return answer(page.model_copy(update={"items": [cases.shown(case) for case in page.items]}))
 
     @api.get("/cases/counts", responses={200: CaseCounts})
     @needs(Role.VIEWER)
@@ -98,7 +98,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     def get_case(path: CasePath) -> Answer:
         """One case."""
         found = cases.get(caller(), path.id)
-        return answer(found, headers={"ETag": f'"{found.version}"'}).make_conditional(request)
+        return answer(cases.shown(found), headers={"ETag": f'"{found.version}"'}).make_conditional(request)
 
     @api.patch(
         "/cases/<id>",
@@ -109,7 +109,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     def change_case(path: CasePath, body: CaseChange) -> Answer:
         """Change note, vitals, diagnoses or acquired_at; null removes, absent stays. `If-Match` guards."""
         changed = cases.change(caller(), path.id, body, _if_match())
-        return answer(changed, headers={"ETag": f'"{changed.version}"'})
+        return answer(cases.shown(changed), headers={"ETag": f'"{changed.version}"'})
 
     @api.delete("/cases/<id>", responses={204: None, **refusals(412)}, openapi_extensions=told(takes=["If-Match"]))
     @needs(Role.ADMIN)

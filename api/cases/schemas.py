@@ -64,6 +64,8 @@ class CaseOut(BaseModel):
     diagnoses: list[str] | None
     labelled_by: str | None
     labelled_at: datetime | None
+    golden_by: str | None
+    golden_at: datetime | None
     review: Review
     uncertainty: float | None
     disagreement: float | None
@@ -90,6 +92,7 @@ class CaseConditions(BaseModel):
     q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
     diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
     labelled: bool | None = None
+    golden: Annotated[bool | None, Field(description="its label is locked, and it judges models")] = None
     since: Moment | None = Field(None, description="stored at or after this moment")
 
 

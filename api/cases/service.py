@@ -24,6 +24,7 @@ from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.rounding import rounded
 from api.idempotency.service import IdempotencyKeys, SentKey
 from api.problems import Conflict, NotFound, PreconditionFailed
 from clinical_mm.case import Case
@@ -103,6 +104,11 @@ class Cases:
         more = len(rows) > wanted.limit
         return CasePage(items=items, next_cursor=worklist.position(items[-1], wanted.order) if more else None)
 
+    def shown(self, case: CaseOut) -> CaseOut:
+        """A case as an answer shows it: what could tell a probability to many digits in few."""
+        digits = self._ground.settings.score_digits
+        return case.model_copy(update={name: rounded(getattr(case, name), digits) for name in worklist.DOUBTS})
+
     def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
         """How many cases of each state of review fit."""
         with self._ground.database.reading() as session:
@@ -113,6 +119,7 @@ class Cases:
 
         Raises:
             PreconditionFailed: the stored version is not among those ``seen``.
+            Conflict: it is a golden case.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
         """
         caller.require(Role.CLINICIAN)
@@ -120,6 +127,7 @@ class Cases:
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
+            _refuse_locked(row)
             before = core_case(row, self._ground.blobs)
             stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
@@ -192,6 +200,16 @@ class Cases:
         with self._ground.database.reading() as session:
             for start in range(0, len(wanted), PAGE):
                 found.update(session.scalars(select(CaseRow.id).where(CaseRow.id.in_(wanted[start : start + PAGE]))))
+        return found
+
+    def patients(self, caller: Caller, case_ids: Iterable[str]) -> set[str]:
+        """The patients of those of these cases that are stored in the project."""
+        wanted, found = list(case_ids), set[str]()
+        with self._ground.database.reading() as session:
+            for start in range(0, len(wanted), PAGE):
+                some = CaseRow.id.in_(wanted[start : start + PAGE])
+                query = select(CaseRow.patient_id).where(CaseRow.project_id == caller.project_id, some)
+                found.update(session.scalars(query))
         return found
 
     def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
@@ -302,6 +320,14 @@ def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
         columns=file.found.columns,
         attributes={**file.found.attributes, PIXELS: file.found.statistics},
     )
+
+
+def _refuse_locked(row: CaseRow) -> None:
+    """Neither its label nor what a model is shown of a golden case: either would move what models are judged by."""
+    if row.golden_at is not None:
+        raise Conflict(
+            f"a golden case stays as {row.golden_by} locked it: an admin takes it out of the golden set first"
+        )
 
 
 def _match(row: CaseRow, seen: Collection[str] | None) -> None:

@@ -57,6 +57,9 @@ class CaseRow(OfProject, Base):
     given_by: Mapped[str | None] = mapped_column(String(160))
     given_at: Mapped[datetime | None]
     review_state: Mapped[int] = mapped_column(default=ReviewState.UNREVIEWED)
+    golden_by: Mapped[str | None] = mapped_column(String(160))
+    golden_at: Mapped[datetime | None]
+    """Who locked the label, and when; NULL = it follows from the reviews. A golden case judges and never teaches."""
     contested: Mapped[bool] = mapped_column(default=False)
     """Two reviewers name different diagnoses."""
     uncertainty: Mapped[float] = mapped_column(default=NOT_KNOWN)

@@ -79,6 +79,8 @@ def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[b
         conditions.append(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
     if wanted.labelled is not None:
         conditions.append(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
+    if wanted.golden is not None:
+        conditions.append(CaseRow.golden_at.is_not(None) if wanted.golden else CaseRow.golden_at.is_(None))
     if wanted.since is not None:
         conditions += [CaseRow.created_at >= wanted.since, CaseRow.id >= first_id("case", wanted.since)]
     if isinstance(wanted, CaseFilter) and wanted.review is not None:

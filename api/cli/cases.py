@@ -1,4 +1,4 @@
-"""``clinical-mm cases``: import, list, measure, export, delete."""
+"""``clinical-mm cases``: import, list, golden, measure, export, delete."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def import_(path: Path, format_: str, project: str, as_json: bool) -> None:
                 continue
             where = item.external_id or item.patient.id
             try:
-                built.cases.submit_case(caller, item)
+                stored = built.cases.submit_case(caller, item)
+                if item.golden:
+                    built.golden.add(caller, stored.id)
                 outcomes.append({"outcome": "accepted", "case": where, "reason": ""})
             except Conflict:
                 outcomes.append({"outcome": "present", "case": where, "reason": "stored before"})
@@ -78,6 +80,67 @@ def list_(labelled: bool | None, query: str | None, limit: int, project: str, as
         rows = [c.model_dump(mode="json") for c in page.items]
     columns = ["id", "external_id", "diagnoses", "created_at"]
     print_rows(rows, columns, as_json=as_json, empty="no cases: clinical-mm cases import, or POST /v1/cases")
+
+
+@cases.group()
+def golden() -> None:
+    """The golden set: cases with a locked label, which judge every model and teach none.
+
+    \b
+    Example:
+      clinical-mm cases golden add case_0dj3...
+      clinical-mm cases golden list
+    """
+
+
+@golden.command()
+@click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
+@project_option
+def add(case_ids: tuple[str, ...], project: str) -> None:
+    """Lock the labels of cases as they are now.
+
+    \b
+    Example:
+      clinical-mm cases golden add case_0dj3... case_0dj4...
+    """
+    with services() as built:
+        caller = operator(built, project)
+        for case_id in case_ids:
+            built.golden.add(caller, case_id)
+            click.echo(f"golden: {case_id}")
+
+
+@golden.command()
+@click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
+@project_option
+def remove(case_ids: tuple[str, ...], project: str) -> None:
+    """Let the labels of cases follow from their reviews again.
+
+    \b
+    Example:
+      clinical-mm cases golden remove case_0dj3...
+    """
+    with services() as built:
+        caller = operator(built, project)
+        for case_id in case_ids:
+            built.golden.remove(caller, case_id)
+            click.echo(f"not golden: {case_id}")
+
+
+@golden.command("list")
+@project_option
+@json_option
+def list_golden(project: str, as_json: bool) -> None:
+    """Every golden case, with who locked its label and when.
+
+    \b
+    Example:
+      clinical-mm cases golden list --json
+    """
+    with services() as built:
+        rows = [case.model_dump(mode="json") for case in built.golden.list(operator(built, project))]
+    columns = ["id", "external_id", "diagnoses", "golden_by", "golden_at"]
+    print_rows(rows, columns, as_json=as_json, empty="no golden cases: clinical-mm cases golden add ID")
 
 
 @cases.command()

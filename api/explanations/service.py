@@ -13,6 +13,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.cases.tables import BlobUseRow
+from api.explanations.rounding import shown
 from api.explanations.schemas import ExplanationIn, ExplanationOut, MethodOut
 from api.explanations.tables import ExplanationRow
 from api.ground.clock import now
@@ -85,14 +86,14 @@ class Explanations:
     def get(self, caller: Caller, explanation_id: str) -> ExplanationOut:
         """One explanation; raises NotFound."""
         with self._ground.database.reading() as session:
-            return _out(self._row(session, caller, explanation_id))
+            return self._out(self._row(session, caller, explanation_id))
 
     def of_prediction(self, caller: Caller, prediction_id: str) -> list[ExplanationOut]:
         """A prediction's explanations, newest first; raises NotFound."""
         query = select(ExplanationRow).where(ExplanationRow.prediction_id == prediction_id)
         with self._ground.database.reading() as session:
             self._predictions.row(session, caller.project_id, prediction_id)
-            return [_out(row) for row in session.scalars(query.order_by(ExplanationRow.id.desc()))]
+            return [self._out(row) for row in session.scalars(query.order_by(ExplanationRow.id.desc()))]
 
     def image(self, caller: Caller, explanation_id: str, position: int, *, overlay_only: bool) -> bytes:
         """The PNG of a heat map: over the preview of its frame, or alone with transparency. Raises NotFound."""
@@ -140,7 +141,10 @@ class Explanations:
                 self._audit.record(
                     session, caller, "explanation.create", "explanation", row.id, prediction=prediction_id
                 )
-        return _out(row)
+        return self._out(row)
+
+    def _out(self, row: ExplanationRow) -> ExplanationOut:
+        return _out(row, self._ground.settings.score_digits)
 
     def _method(self, model_id: str, methods: list[str] | None) -> str:
         """The method asked for, or the model's default; raises InvalidConfig where it is not offered."""
@@ -159,7 +163,7 @@ class Explanations:
         )
         with self._ground.database.reading() as session:
             same = (row for row in session.scalars(query) if row.result.get("asked", {}) == baselines)
-            return next(map(_out, same), None)
+            return next(map(self._out, same), None)
 
     def _row(self, session: Session, caller: Caller, explanation_id: str) -> ExplanationRow:
         row = session.get(ExplanationRow, explanation_id)
@@ -168,14 +172,14 @@ class Explanations:
         return row
 
 
-def _out(row: ExplanationRow) -> ExplanationOut:
+def _out(row: ExplanationRow, digits: int) -> ExplanationOut:
     images = [
         {**image, "heatmap": f"/v1/explanations/{row.id}/images/{n}.png"}
         for n, image in enumerate(row.result["images"])
     ]
     return ExplanationOut.model_validate(
         {
-            **row.result,
+            **shown(row.result, digits),
             "id": row.id,
             "prediction_id": row.prediction_id,
             "case_id": row.case_id,

@@ -169,13 +169,14 @@ class Reviews:
         prediction = self._predictions.row(session, caller.project_id, prediction_id)
         if prediction.case_id != case_id:
             raise _fault("/prediction", "this prediction is of another case")
-        return probable(prediction.result)
+        return probable(self._predictions.out(prediction).model_dump())  # what was shown is what is confirmed
 
 
 def settle(session: Session, case: CaseRow) -> None:
     """Let label, state of review and sort keys follow from the reviews that stand.
 
-    The label is no input of the model, so the version that predictions saw stays in force.
+    The label is no input of the model, so the version that predictions saw stays in force. A golden case's label stays:
+    what reviewers say of it is kept beside it.
     """
     session.flush()
     query = select(ReviewRow).where(
@@ -183,14 +184,20 @@ def settle(session: Session, case: CaseRow) -> None:
     )
     standing = list(session.scalars(query.order_by(ReviewRow.id)))
     named = [review for review in standing if review.diagnoses is not None]
-    if named and (case.given_at is None or named[-1].created_at >= case.given_at):
-        Cases.label(case, named[-1].diagnoses, named[-1].reviewer, named[-1].created_at)
-    else:
-        Cases.label(case, case.given_diagnoses, case.given_by, case.given_at)
+    if case.golden_at is None:
+        _follow(case, named[-1] if named else None)
     of_each = {review.reviewer: tuple(review.diagnoses or ()) for review in named}
     case.contested = len(set(of_each.values())) > 1
     case.review_state = _state(standing[-1].verdict if standing else None, labelled=case.diagnoses is not None)
     weigh(session, case)
+
+
+def _follow(case: CaseRow, newest: ReviewRow | None) -> None:
+    """The label in force: the newest review's that stands and names one, or what was sent since."""
+    if newest is not None and (case.given_at is None or newest.created_at >= case.given_at):
+        Cases.label(case, newest.diagnoses, newest.reviewer, newest.created_at)
+    else:
+        Cases.label(case, case.given_diagnoses, case.given_by, case.given_at)
 
 
 def _state(verdict: str | None, *, labelled: bool) -> ReviewState:

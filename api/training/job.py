@@ -25,15 +25,16 @@ from api.ground.ground import Ground
 from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.promotion.service import Promotions
-from api.reviews.adjudication import adjudicated
+from api.reviews.teaching import write_snapshot
 from api.training.record import RunRecord
 from api.training.service import discard_working_files, forget_erased, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled
-from clinical_mm.importing.folder import CASES, write_folder
+from clinical_mm.importing.folder import CASES
 from clinical_mm.training.trackers.mlflow import TRACKING_URI
 from clinical_mm.training.trials import TRIALS_URL
+from clinical_mm.training.vetting import FOUND
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
@@ -66,8 +67,10 @@ class TrainingJob:
         snapshot = self.folder / "snapshot"
         while not (snapshot / CASES).exists() or self._holds_erased(snapshot):
             shutil.rmtree(snapshot, ignore_errors=True)
-            cases = self._cases.select(row.project_id, {**row.filter, **who_teaches(config)})
-            write_folder(adjudicated(self._ground.database, row.project_id, cases, row.labels), snapshot)
+            wanted = {**row.filter, **who_teaches(config)}
+            cases = self._cases.select(row.project_id, wanted)
+            report = write_snapshot(self._ground, row.project_id, wanted, cases, row.labels, snapshot)
+            self.record.labels({"report": report})
         if config.search.trials:
             make_room_for_trials(self._ground.database)
         _keep_labels(snapshot / CASES, self.folder / LABELS)
@@ -95,6 +98,7 @@ class TrainingJob:
         finally:
             _end(child)
         self._told_to_stop(out / "progress.jsonl")
+        self._tell_of_labels(out / FOUND)
         if child.returncode == 0:
             return "succeeded"
         if -child.returncode in {signal.SIGTERM, signal.SIGINT}:
@@ -158,6 +162,11 @@ class TrainingJob:
         """URLs go this way: anyone on the machine may read a command line."""
         urls = {TRIALS_URL: trials_url(self._ground.database), TRACKING_URI: self._ground.settings.mlflow_tracking_uri}
         return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **{name: url for name, url in urls.items() if url}}
+
+    def _tell_of_labels(self, found: Path) -> None:
+        """Keep what the check of the labels found, of a training that it ended too."""
+        if found.exists():
+            self.record.labels(json.loads(found.read_text(encoding="utf-8")))
 
     def _told_to_stop(self, lines: Path) -> bool:
         """Pass on how far it is; gives whether someone cancelled."""

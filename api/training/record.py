@@ -65,6 +65,10 @@ class Record(Generic[Row]):
         """Keep how far it is."""
         self._move(("running",), progress=told)
 
+    def labels(self, told: dict[str, Any]) -> None:
+        """Keep which labels taught, and which did not."""
+        self._move(("running",), label_report=told)
+
     def succeed(self, model_id: str | None = None) -> None:
         """Running -> succeeded; ``model_id``: of a training."""
         made = {} if model_id is None else {"model_id": model_id}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from api.models.schemas import ModelOut
 from api.models.service import Models
 from api.problems import Conflict, NotFound
 from api.promotion.service import Promotions
-from api.reviews.adjudication import Rule, adjudicated
+from api.reviews.adjudication import Rule
+from api.reviews.teaching import write_snapshot
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
@@ -126,26 +127,29 @@ class Training:
         """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
         caller.require(Role.TRAINER)
         chosen = ModelConfig.load(config, overrides)
-        cases = self.cases.select(caller.project_id, who_teaches(chosen))
-        agreed = adjudicated(self.ground.database, caller.project_id, cases, labels)
-        return self.make(caller, chosen, agreed, start_from=start_from)
+        wanted = who_teaches(chosen)
+
+        def write(snapshot: Path) -> None:
+            cases = self.cases.select(caller.project_id, wanted)
+            write_snapshot(self.ground, caller.project_id, wanted, cases, labels, snapshot)
+
+        return self.make(caller, chosen, write, start_from=start_from)
 
     def make(
         self,
         caller: Caller,
         config: ModelConfig,
-        cases: Iterable[Case],
+        write: Callable[[Path], None],
         *,
         start_from: str | None = None,
         catalogue: Catalogue | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
     ) -> ModelOut:
-        """Train on these cases, register the model, and compare it with the one that serves.
+        """Train on the snapshot that ``write`` lays down, register the model, compare it with the one that serves.
 
         Raises:
             NotFound: ``start_from`` is no model of ours.
         """
-        from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
         from clinical_mm.training.trackers.mlflow import mlflow_trackers
 
@@ -153,7 +157,7 @@ class Training:
         settings = self.ground.settings
         folder = settings.runs_folder / new_id("run")
         try:
-            write_folder(cases, folder / "snapshot")
+            write(folder / "snapshot")
             made = train(
                 config,
                 folder / "snapshot",
@@ -231,6 +235,7 @@ def _out(row: TrainingRunRow) -> TrainingRunOut:
             "start_from": row.start_from,
             "filter": row.filter,
             "labels": row.labels,
+            "label_report": row.label_report,
             "state": row.state,
             "progress": row.progress,
             "error": row.error,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
@@ -23,6 +23,8 @@ class TrainingRunRow(RunRow):
     labels: Mapped[str] = mapped_column(String(12), server_default="newest")
     """Which label teaches where reviewers disagree (reviews/adjudication.py)."""
     start_from: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    label_report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Which labels taught, and which the policy left out (reviews/teaching.py)."""
     model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
 
 

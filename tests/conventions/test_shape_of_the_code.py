@@ -95,6 +95,8 @@ def test_nothing_here_loads_a_pickle() -> None:
     ours = [p for p in SOURCES if p.relative_to(REPOSITORY).parts[0] in {"clinical_mm", "api"}]
     assert len(ours) > 200
     assert [str(p.relative_to(REPOSITORY)) for p in ours if loads.search(p.read_text(encoding="utf-8"))] == []
+
+
 def test_no_service_goes_round_the_fence_of_projects() -> None:
     """What api/ground/fence.py cannot see: bare tables, connections of one's own, SQL as text, bulk writes."""
     round_it = re.compile(
