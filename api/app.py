@@ -33,6 +33,7 @@ from api.cases.schemas import CaseIn
 from api.ground import outage
 from api.ground.ids import new_id
 from api.ground.strict import StrictRequest, refuse_unstorable
+from api.observing import request_spans
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.config["MAX_FORM_MEMORY_SIZE"] = 16 * 2**20
     app.config["MAX_FORM_PARTS"] = services.ground.settings.max_files_per_case + 10
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    request_spans.install(app, services.ground)
     app.before_request(_name_request)
     app.after_request(_finish)
     problems.register(app)

@@ -19,6 +19,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from api.cases.sweep import sweep_orphans
+from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
 from api.settings import Settings
@@ -38,6 +39,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    tracing.check(settings.otlp_endpoint)
     upgrade(settings)
     _apart(_tidy, settings)
     Server(settings, host, port, threads, sign_in_as).run()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="whoever reads /metrics must send it as a bearer token; empty: anyone who gets there"
+    )
+    otlp_endpoint: str = Field(
+        "", description="an OpenTelemetry collector that is sent traces; empty: none; needs the extra 'tracing'"
+    )
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from api.ground.tracing import traced
 from clinical_mm.errors import ClinicalMMError
 
 _INCOMING = ".incoming"
@@ -36,6 +37,7 @@ class Blobs:
         else:
             self._store = from_url(url)
 
+    @traced("blob.put")
     def put(self, data: bytes) -> str:
         """Store bytes durably and give their SHA-256."""
         digest = hashlib.sha256(data).hexdigest()
@@ -46,6 +48,7 @@ class Blobs:
             self._write(path, data)
         return digest
 
+    @traced("blob.get")
     def get(self, digest: str) -> bytes:
         """The bytes of that SHA-256; raises BlobMissing."""
         try:
@@ -61,6 +64,7 @@ class Blobs:
             return False
         return True
 
+    @traced("blob.delete")
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is gone already is no error."""
         try:
@@ -103,6 +107,20 @@ class Blobs:
         with (self._folder.parent / "blobs.lock").open("a") as lock:
             fcntl.flock(lock, kind)
             yield
+
+    def try_it(self) -> None:
+        """Write where it is a folder, else ask; raises OSError, or obstore's BaseError, where that fails.
+
+        A blob that is not there is the object store's right answer.
+        """
+        if self._folder is None:
+            self.exists("0" * 64)
+            return
+        trial = self._folder / _INCOMING / f"trial-{secrets.token_hex(8)}"
+        try:
+            trial.write_bytes(b"0" * 4096)
+        finally:
+            trial.unlink(missing_ok=True)
 
     @property
     def is_folder(self) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.audit.service import Audit
 from api.cases.service import Cases
+from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
 from api.models.service import Models
@@ -42,6 +43,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
+        tracing.follow(self._ground.database.engine)
         audit = Audit(self._ground.database)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
@@ -100,7 +102,8 @@ class Worker:
     ) -> Callable[[str], Any]:
         def step(run_id: str) -> Any:
             try:
-                return work(self._job(run_id))
+                with tracing.span(f"job.{name}", run=run_id):
+                    return work(self._job(run_id))
             except Superseded as error:
                 # Whatever this process still told the engine of the run would count for the other's: it tells nothing.
                 log.error("%s: this worker had not been heard for too long, and ends", error)  # noqa: TRY400
@@ -153,9 +156,11 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, end)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # an embedded worker leaves Ctrl-C to its server
         signal.signal(signal.SIGINT, end)
+    tracing.start(settings.otlp_endpoint)
     worker = Worker(settings)
     worker.run(stop)
     worker.bow_out()
     # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.
+    tracing.stop()
     logging.shutdown()
     os._exit(0)
