@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.access.tables import ProjectRow
+from api.ground.clock import now
 from api.ground.ground import Ground
 from api.models.tables import PromotionRow
 from api.observing.bounded import Bounded
+from api.shadows.live import in_force
 from api.shadows.tables import ShadowRow
 from api.training.heartbeat import living
 from api.training.tables import TrainingRunRow
@@ -118,11 +121,14 @@ def _training(session: Session) -> dict[tuple[str, str], int]:
 
 
 def _shadows(session: Session) -> dict[tuple[str, str], int]:
-    """A shadow in force is failed while it cannot score, running while a worker scores, else it waits."""
-    claimed = ShadowRow.claimed_until > func.now()
-    state = case((ShadowRow.fault.is_not(None), "failed"), (claimed, "running"), else_="queued")
-    query = select(state, func.count()).where(ShadowRow.ended_at.is_(None)).group_by(state)
-    return {("shadow", found): count for found, count in session.execute(query)}
+    return Counter(("shadow", _state(one)) for one in in_force(session))
+
+
+def _state(shadow: ShadowRow) -> str:
+    """Failed while it cannot score, running while a worker scores; else it waits for answers, or for a worker."""
+    if shadow.fault is not None:
+        return "failed"
+    return "running" if shadow.claimed_until is not None and shadow.claimed_until > now() else "queued"
 
 
 def _serving(session: Session) -> dict[str, str]:
