@@ -1,4 +1,4 @@
-"""What a machine must offer: settings spelt right, secrets kept, files enough, a free port, transport that is guarded."""
+"""What a machine must offer: settings spelt right, secrets kept, files enough, a free port, encrypted lines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from obstore.exceptions import BaseError
 from sqlalchemy.engine import make_url
 
 from api.ground.blobs import Blobs
@@ -41,8 +42,9 @@ def settings_names(environment: Mapping[str, str], dotenv: Path) -> Finding:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.6)
-    return f"{name} (is {near[0]} meant?)" if near else name
+    bare = [one.removeprefix(PREFIX) for one in known]
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, n=1, cutoff=0.6)
+    return f"{name} (is {PREFIX}{near[0]} meant?)" if near else name
 
 
 def kept_secrets(workspace: Path, dotenv: Path) -> Finding:
@@ -122,4 +124,6 @@ def round_trip(blobs: Blobs, where: str) -> Finding:
         same = Bounded("blobs", try_it, 0.0).within(ROUND_TRIP_S)
     except TimeoutError:
         return fail(f"{where} gives no answer within {ROUND_TRIP_S:g} s", do)
+    except BaseError as error:
+        return fail(f"{where}: {type(error).__name__}: {str(error).splitlines()[0]}", do)
     return fine(f"written, read and removed in {where}") if same else fail(f"{where} gives other bytes back", do)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, NullPool, create_engine, func, select, type_coerce
 from sqlalchemy.engine import URL, make_url
@@ -33,6 +32,19 @@ REFUSED = {
     "42501": ("it refuses a permission", "grant the user its schema and tables"),
 }
 """SQLSTATE (PostgreSQL, appendix A) -> what it means and what to do."""
+WORDS = {
+    "password authentication failed": "28P01",
+    'role "': "28000",
+    "no pg_hba.conf entry": "28000",
+    "does not exist": "3D000",
+    "too many clients": "53300",
+    "connection slots": "53300",
+    "starting up": "57P03",
+    "shutting down": "57P03",
+    "recovery": "57P03",
+    "not currently accepting": "55000",
+}
+"""What the driver tells in words alone, where it is refused at the door."""
 START = "start it, and see that CLINICAL_MM_DATABASE_URL names it and no firewall stands between"
 UNKNOWN = warn("not known while the database does not answer", "mend the database first")
 UPGRADE = "run `clinical-mm db upgrade`, or restart `serve`, which does so"
@@ -102,12 +114,17 @@ def skew(ours: datetime, theirs: datetime) -> Finding:
 
 def away(error: SQLAlchemyError, *, sqlite: bool = False) -> Finding:
     """Why the database does not answer, without the words of its driver, which name host and user."""
-    state: Any = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
+    state = _sqlstate(error) if isinstance(error, DBAPIError) else None
     if state in REFUSED:
         return fail(*REFUSED[state])
     if sqlite:
         return fail("its file cannot be read", "see its permissions, or restore it from a backup")
     return fail("it cannot be reached" if state is None else f"it answers with SQLSTATE {state}", START)
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    told: str | None = getattr(error.orig, "sqlstate", None)
+    return told or next((code for words, code in WORDS.items() if words in str(error.orig)), None)
 
 
 def _revision(connection: Connection) -> str | None:
