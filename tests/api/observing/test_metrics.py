@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from api.ground.ids import new_id
 from api.ground.meters import Meters
-from api.observing.scraped import KEPT_S, Looked
+from api.observing.scraped import KEPT_S, NAMES, Looked
 from api.predictions.queue import BatchingQueue
 from api.problems import TooBusy
 from api.settings import Settings
@@ -149,6 +149,7 @@ def test_jobs_are_told_by_kind_and_state_and_workers_while_they_live(
         (family,) = (f for f in looked.collect() if f.name == "clinical_mm_workers_alive")
         return float(family.samples[0].value)
 
+    assert {family.name for family in looked.collect()} == set(NAMES)
     assert (jobs(), workers()) == ({}, 0)
     runs = [client.post("/training-runs", json={"config": "small"}).raise_for_status().json()["id"] for _ in range(3)]
     client.post(f"/training-runs/{runs[0]}/cancel").raise_for_status()
