@@ -196,12 +196,16 @@ def _served(workspace: Path, url: str, processes: int) -> Iterator[tuple[str, ps
         process.wait(timeout=60)
 
 
-def _until_ready(address: str, seconds: float = 120) -> None:
+def _until_ready(address: str, seconds: float = 180) -> None:
     until = time.monotonic() + seconds
-    while httpx.get(f"{address}/readyz", timeout=10).status_code != 200:
-        if time.monotonic() > until:
-            raise TimeoutError(f"{address} is not ready")
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"{address}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:  # it listens before its web processes have begun
+            continue
         time.sleep(0.2)
+    raise TimeoutError(f"{address} is not ready")
 
 
 def _new_key(address: str, admin: str, number: int) -> str:
