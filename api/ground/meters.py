@@ -47,7 +47,7 @@ class Meters:
         """What a scrape reads: the counts of this process, or of all of a server's, and what ``collectors`` look up."""
         registry = CollectorRegistry()
         if SHARED in os.environ:
-            MultiProcessCollector(registry)
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:
             for one in self._made:
                 registry.register(one)

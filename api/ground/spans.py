@@ -72,9 +72,9 @@ class Spans:
         made = self._tracer.start_span(name, attributes=dict(attributes), start_time=int(begun * 1e9))
         made.end(int(ended * 1e9))
 
-    def begin_request(self, headers: Mapping[str, str], method: str) -> tuple[Span, Any]:
+    def begin_request(self, traceparent: str, method: str) -> tuple[Span, Any]:
         """The span of a request, current from now on, and what ``end_request`` takes; W3C Trace Context is followed."""
-        before = self._propagator.extract({name.lower(): value for name, value in headers.items()}, context=Context())
+        before = self._propagator.extract({"traceparent": traceparent}, context=Context())
         made = self._tracer.start_span(
             method, context=before, kind=SpanKind.SERVER, attributes={"http.request.method": method}
         )

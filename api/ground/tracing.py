@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from api.ground.spans import Spans
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 _spans: Spans | None = None
 
 
@@ -88,7 +89,7 @@ def traced(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     def wrap(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
-        def call(*args: Any, **named: Any) -> T:
+        def call(*args: P.args, **named: P.kwargs) -> T:
             with span(name):
                 return function(*args, **named)
 

@@ -115,7 +115,7 @@ def round_trip(blobs: Blobs, where: str) -> Finding:
     def try_it() -> bool:
         digest = blobs.put(b"clinical_mm doctor")
         try:
-            return blobs.get(digest) == b"clinical_mm doctor"
+            return bool(blobs.get(digest) == b"clinical_mm doctor")
         finally:
             blobs.delete(digest)
 

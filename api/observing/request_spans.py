@@ -25,7 +25,7 @@ def install(app: Flask, ground: Ground) -> None:
 
     def begin() -> None:
         if request.endpoint not in QUIET:
-            g.span = spans.begin_request(request.headers, known_method(request.method))
+            g.span = spans.begin_request(request.headers.get("traceparent", ""), known_method(request.method))
 
     def answer(response: Response) -> Response:
         if "span" in g:
