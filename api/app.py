@@ -37,6 +37,7 @@ from api.audit import gate
 from api.ground import bodies, outage
 from api.ground.ids import new_id
 from api.ground.strict import SPOOL, StrictRequest, refuse_unstorable
+from api.observing import request_spans
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
 from api.services import Services, build
@@ -88,6 +89,7 @@ def create_app(
     bodies.limit(app, services.ground.settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     guard.begin_outside(app)
+    request_spans.install(app, services.ground)
     app.before_request(_name_request)
     app.after_request(_finish)
     browser.install(app, services.ground.settings)

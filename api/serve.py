@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from api.cases.sweep import sweep_orphans
+from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.migrate import upgrade
 from api.ground.scope import whole_process
@@ -53,6 +54,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    tracing.check(settings.otlp_endpoint)
     _allow_many_files()
     upgrade(settings)
     _apart(_tidy, settings)

@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     rate_limit_storage: str = Field(
         "memory://", description="where requests are counted: memory:// (each process for itself), redis://host:6379/0"
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="whoever reads /metrics must send it as a bearer token; empty: anyone who gets there"
+    )
+    otlp_endpoint: str = Field(
+        "", description="an OpenTelemetry collector that is sent traces; empty: none; needs the extra 'tracing'"
+    )
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "retraining",
     "killed_runs",
     "serving",
+    "load",
     "explaining",
     "explaining_served",
     "cxr_cases",

@@ -16,6 +16,7 @@ from api.cases.tables import BlobUseRow
 from api.explanations.rounding import shown
 from api.explanations.schemas import ExplanationIn, ExplanationOut, MethodOut
 from api.explanations.tables import ExplanationRow
+from api.ground import tracing
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
@@ -75,7 +76,9 @@ class Explanations:
             return known
         if changed:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
-        answer = self._models.predictor(prediction.model_id).explain(case, target, method, asked.baselines)
+        predictor = self._models.predictor(prediction.model_id)
+        with self._ground.meters.explained.labels(method).time(), tracing.span("explanation", method=method):
+            answer = predictor.explain(case, target, method, asked.baselines)
         read = phrases(case.note or "", answer.text, self._ground.wording)
         return self._store(caller, prediction_id, case, replace(answer, phrases=read), (asked.baselines or {}, key))
 

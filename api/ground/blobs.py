@@ -22,6 +22,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from api.ground.pulse import SILENT_S, Pulse
+from api.ground.tracing import traced
 from api.problems import NotReady
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
 
@@ -85,6 +86,7 @@ class Blobs:
             where = self._url or self._folder
             raise InvalidConfig(f"blobs cannot be kept in {where}, see CLINICAL_MM_BLOB_URL: {_told(error)}") from error
 
+    @traced("blob.put")
     def put(self, data: bytes) -> str:
         """Store bytes durably and give their SHA-256."""
         digest = hashlib.sha256(data).hexdigest()
@@ -96,6 +98,7 @@ class Blobs:
             self._write(path, data)
         return digest
 
+    @traced("blob.put")
     def put_file(self, source: Path, digest: str) -> None:
         """Store a file of this machine, whose SHA-256 is known, durably; it stays where it is."""
         path = self.path(digest)
@@ -104,6 +107,7 @@ class Blobs:
         elif not path.is_file():
             self._link(source, path)
 
+    @traced("blob.get")
     def get(self, digest: str) -> bytes:
         """The bytes of that SHA-256; raises BlobMissing."""
         try:
@@ -115,6 +119,7 @@ class Blobs:
         """Whether the store holds that SHA-256."""
         return self._ask(lambda: _exists(self._store, digest))
 
+    @traced("blob.delete")
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is gone already is no error."""
         try:
@@ -169,6 +174,20 @@ class Blobs:
         with (self._folder.parent / "blobs.lock").open("a") as lock:
             fcntl.flock(lock, kind)
             yield
+
+    def try_it(self) -> None:
+        """Write where it is a folder, else ask; raises OSError, or obstore's BaseError, where that fails.
+
+        A blob that is not there is the object store's right answer.
+        """
+        if self._folder is None:
+            self.exists("0" * 64)
+            return
+        trial = self._folder / _INCOMING / f"trial-{secrets.token_hex(8)}"
+        try:
+            trial.write_bytes(b"0" * 4096)
+        finally:
+            trial.unlink(missing_ok=True)
 
     @property
     def is_folder(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from api.ground.blobs import Blobs
 from api.ground.database import Database
@@ -14,6 +16,9 @@ from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.features import MB, FeatureCache
 from clinical_mm.notes import Wording
+
+if TYPE_CHECKING:
+    from api.ground.meters import Meters
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,17 @@ class Ground:
             wording=Wording.load(settings.note_triggers),
             features=FeatureCache(settings.features_file, mb * MB) if (mb := settings.feature_cache_mb) else None,
         )
+
+    @cached_property
+    def meters(self) -> Meters:
+        """What this process counts; made where it is first used, which must be after a server's fork."""
+        from api.ground.meters import Meters
+
+        made = Meters()
+        made.follow(self.database.engine)
+        if self.features is not None:
+            self.features.looked_up = made.looked_up
+        return made
 
     def forget(self, before: Collection[Case], after: Collection[Case] = ()) -> None:
         """Take what encoders made of cases out of the feature cache, but for what they show ``after`` a change."""

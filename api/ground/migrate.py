@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,15 @@ def current(settings: Settings) -> str | None:
 
 def head() -> str:
     """The newest revision of this version."""
+    return revisions()[0]
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Every revision that this version knows, the newest first."""
     from alembic.script import ScriptDirectory
 
-    return str(ScriptDirectory(str(migrations_folder())).get_current_head())
-
-
-def revisions() -> set[str]:
-    """Every revision that this version knows."""
-    from alembic.script import ScriptDirectory
-
-    return {script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions()}
+    return tuple(script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions())
 
 
 def migrations_folder() -> Path:

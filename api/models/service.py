@@ -50,6 +50,8 @@ class Models:
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
         self.is_warming = False
+        self.damaged: set[str] = set()
+        """Models that could not be loaded when they were last asked for."""
 
     def register(self, caller: Caller, run_id: str | None, bundle: Path, config: str) -> ModelOut:
         """Take a bundle into the registry; a second call for the same run gives the model of the first.
@@ -199,8 +201,10 @@ class Models:
                 try:
                     folder, device = self.bundle_folder(model_id), self._ground.settings.device
                     self._loaded[model_id] = load_model(folder, device, self._ground.features)
+                    self.damaged.discard(model_id)
                 except InvalidBundle as error:  # no fault of whoever asks for a prediction
                     log.exception("model %s cannot be loaded", model_id)
+                    self.damaged.add(model_id)
                     raise NotReady(f"model {model_id} cannot be loaded: its bundle is damaged") from error
             self._loaded.move_to_end(model_id)
             while len(self._loaded) > LOADED:
@@ -222,6 +226,11 @@ class Models:
 
         self.is_warming = True
         threading.Thread(target=load, name="warm up", daemon=True).start()
+
+    @property
+    def loaded(self) -> int:
+        """How many models are kept in memory."""
+        return len(self._loaded)
 
     def is_loaded(self, model_id: str) -> bool:
         """Whether a model is kept in memory."""

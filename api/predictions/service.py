@@ -158,7 +158,8 @@ class Predictions:
         with self._lock:
             gone = [self._queues.pop(known) for known in list(self._queues) if not self._models.is_loaded(known)]
             if model_id not in self._queues:
-                self._queues[model_id] = BatchingQueue(predictor, settings.max_batch, settings.max_queue)
+                made = BatchingQueue(predictor, settings.max_batch, settings.max_queue, self._ground.meters)
+                self._queues[model_id] = made
             found = self._queues[model_id]
         for queue in gone:  # or each would keep its model, and a thread, for ever
             queue.close()

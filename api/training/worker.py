@@ -20,6 +20,7 @@ from api.audit.service import Audit
 from api.bulk.carrying_out import BulkJob
 from api.bulk.tables import BulkRunRow
 from api.cases.service import Cases
+from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.jobs import BULK, QUEUE, JobEngine
 from api.ground.runs import RunRow
@@ -50,6 +51,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
+        tracing.follow(self._ground.database.engine)
         audit = Audit(self._ground.database, trail_key(settings.workspace), settings.trail_folder)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
@@ -124,7 +126,8 @@ class Worker:
     ) -> Callable[[str], Any]:
         def step(run_id: str) -> Any:
             try:
-                return work(run_id)
+                with tracing.span(f"job.{name}", run=run_id):
+                    return work(run_id)
             except Superseded as error:
                 # Whatever this process still told the engine of the run would count for the other's: it tells nothing.
                 log.error("%s: this worker had not been heard for too long, and ends", error)  # noqa: TRY400
@@ -213,10 +216,12 @@ def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) ->
     signal.signal(signal.SIGTERM, end)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # an embedded worker leaves Ctrl-C to its server
         signal.signal(signal.SIGINT, end)
+    tracing.start(settings.otlp_endpoint)
     worker = Worker(settings)
     worker.run(stop)
     worker.bow_out()
     at_end()
     # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.
+    tracing.stop()
     logging.shutdown()
     os._exit(0)
