@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "torture.md"
-ORDEALS: tuple[str, ...] = ("schemathesis_checks",)
+ORDEALS: tuple[str, ...] = ("schemathesis_checks", "same_study")
 
 
 def main() -> int:
