@@ -27,7 +27,25 @@ from torture.house import House, house, postgresql_url
 TITLE = "A page of cases among a million (S9)"
 FEW, MANY = 1_000, 1_000_000
 TURNS, LIMIT, AT_ONCE, APART, SEED = 30, 50, 20_000, timedelta(seconds=20), 0
-WORDS = ["fever", "cough", "dyspnoea", "chest", "pain", "crackles", "at", "the", "left", "base", "sputum", "pleuritic", "oedema", "of", "both", "legs", "wheeze"]
+WORDS = [
+    "fever",
+    "cough",
+    "dyspnoea",
+    "chest",
+    "pain",
+    "crackles",
+    "at",
+    "the",
+    "left",
+    "base",
+    "sputum",
+    "pleuritic",
+    "oedema",
+    "of",
+    "both",
+    "legs",
+    "wheeze",
+]
 CODES = ["pneumonia", "covid-19", "heart-failure", "copd-exacerbation"]
 
 
@@ -39,7 +57,7 @@ def run(many: int = MANY) -> str:
             newest = [fill(few.services, FEW), fill(full.services, many)]
             tables.append(table(name, few, full, newest[1], many))
     head = (
-        f"p95 of {TURNS} requests for each page, {LIMIT} cases a page; one client, in the process of the server. A quarter "
+        f"p95 of {TURNS} requests for each page, {LIMIT} cases a page; one client, in the server's process. A quarter "
         "of the cases has a label, a tenth a review; one diagnosis is that of every thousandth case."
     )
     return "\n\n".join([head, *tables])
