@@ -37,6 +37,7 @@ BENCHMARKS = (
     "pages",
     "negation",
     "memory",
+    "many_cases",
 )
 
 

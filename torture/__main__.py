@@ -28,6 +28,7 @@ ORDEALS: tuple[str, ...] = (
     "poisoned_labels",
     "restored",
     "roles",
+    "same_study",
     "schemathesis_checks",
     "dependencies",
 )
