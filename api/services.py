@@ -66,7 +66,7 @@ def build(settings: Settings) -> Services:
     return Services(
         ground=ground,
         access=access,
-        projects=Projects(ground.database, audit.record),
+        projects=Projects(ground.database, audit.record, settings.deidentify),
         audit=audit,
         cases=cases,
         files=Files(ground, cases),

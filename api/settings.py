@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -43,6 +43,17 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(256, ge=1, description="largest request body")
     max_files_per_case: int = Field(600, ge=1, description="largest number of files of one case")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
+    deidentify: Literal["keep", "pseudonymise", "refuse"] = Field(
+        "keep", description="what is done with identity on the way in, where a project does not say"
+    )
+    deidentify_policy: Path | None = Field(
+        None, description="a YAML policy in place of configs/deidentify/policy.yaml: what is kept, cleaned and masked"
+    )
+    deidentify_secret: SecretStr = Field(
+        SecretStr(""), description="makes pseudonyms; empty: deidentify.secret in the workspace, made when first needed"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
 
     @property

@@ -43,12 +43,16 @@ class ApiKeyList(BaseModel):
     items: list[ApiKeyOut]
 
 
-class ProjectOut(BaseModel):
-    """A project and how its cases are read."""
+Deidentify = Literal["keep", "pseudonymise", "refuse"]
+"""What is done with identity on the way in."""
 
-    model_config = ConfigDict(from_attributes=True)
+
+class ProjectOut(BaseModel):
+    """A project, how its cases are read, and what is done with who they are about."""
+
     name: str
     read_first: bool
+    deidentify: Deidentify
     created_at: datetime
 
 
@@ -57,3 +61,4 @@ class ProjectChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     read_first: bool | None = None
+    deidentify: Deidentify | None = None

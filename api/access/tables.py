@@ -20,6 +20,8 @@ class ProjectRow(Base):
     created_at: Mapped[datetime]
     read_first: Mapped[bool] = mapped_column(default=False)
     """The pages show a model's answer only to whoever has written a verdict of their own."""
+    deidentify: Mapped[str | None] = mapped_column(String(20))
+    """keep, pseudonymise or refuse; NULL = as the settings say."""
 
 
 class ApiKeyRow(Base):

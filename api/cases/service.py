@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
+from api.cases.identity import Identity, Once
 from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
@@ -46,6 +47,7 @@ class Cases:
         self._ground = ground
         self._audit = audit
         self._weigh = weigh
+        self._identity = Identity(ground)
 
     def submit(
         self,
@@ -60,21 +62,24 @@ class Cases:
 
         Raises:
             InvalidCase, Unsupported, Invalid: what was sent is wrong; nothing is stored.
+            Identified: the project takes no case that tells who it is about.
             Conflict: the project has a case of that external_id.
             Invalid: the Idempotency-Key came with another body before.
         """
         caller.require(Role.CLINICIAN)
-        sent = body_sha256(body, uploads)
-        earlier = self._replayed(caller, idempotency_key, sent)
+        identity = self._identity.of(caller.project_id)
+        once = identity.once(idempotency_key, body_sha256(body, uploads))
+        earlier = self._replayed(caller, once)
         if earlier is not None:
             return Submitted(earlier, created=False)
         files = check_files(uploads, self._ground.settings.max_files_per_case)
-        case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
+        clean, files, removed = identity.apply(body, files, lambda changed: check_files(changed, len(changed)))
+        case = clean.to_case(self._ground.catalogue, [as_image(f) for f in files])
         try:
-            self._refuse_twice(caller, case.external_id)
-            row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
+            self._refuse_twice(caller, identity.external_ids(body.external_id))
+            row = self._store(caller, case, files, once, synthetic=synthetic, removed=removed)
         except Conflict:  # perhaps this very request, sent twice, was stored meanwhile
-            earlier = self._replayed(caller, idempotency_key, sent)
+            earlier = self._replayed(caller, once)
             if earlier is None:
                 raise
             return Submitted(earlier, created=False)
@@ -97,7 +102,7 @@ class Cases:
         Raises:
             Invalid: the cursor is not one of this order.
         """
-        query = worklist.page(caller.project_id, wanted)
+        query = worklist.page(caller.project_id, wanted, self._also(caller, wanted))
         with self._ground.database.reading() as session:
             rows = list(session.scalars(query.limit(wanted.limit + 1)))
         items = [case_out(row) for row in rows[: wanted.limit]]
@@ -107,7 +112,7 @@ class Cases:
     def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
         """How many cases of each state of review fit."""
         with self._ground.database.reading() as session:
-            return worklist.count(session, caller.project_id, wanted)
+            return worklist.count(session, caller.project_id, wanted, self._also(caller, wanted))
 
     def change(self, caller: Caller, case_id: str, change: CaseChange, seen: Collection[str] | None = None) -> CaseOut:
         """Change what ``change`` names.
@@ -115,13 +120,16 @@ class Cases:
         Raises:
             PreconditionFailed: the stored version is not among those ``seen``.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
+            Identified: the project takes no note that tells who it is about.
         """
         caller.require(Role.CLINICIAN)
         named = change.model_dump(exclude_unset=True)
+        identity = self._identity.of(caller.project_id)
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
             before = core_case(row, self._ground.blobs)
+            named, row.deidentification = identity.change(row.patient_id, named, row.deidentification)
             stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
             for key in (k for k in named if named[k] is None):
@@ -224,7 +232,14 @@ class Cases:
         row.updated_at = now()
 
     def _store(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        once: Once,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
         stored = False
@@ -232,17 +247,24 @@ class Cases:
             with self._ground.blobs.writing():
                 for file in files:
                     self._ground.blobs.put(file.data)
-                row = self._insert(caller, case, files, key, synthetic=synthetic)
+                row = self._insert(caller, case, files, once, synthetic=synthetic, removed=removed)
                 stored = True
         except IntegrityError as error:
-            raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+            raise Conflict("a case of this external_id exists already") from error
         finally:
             if not stored:
                 discard_unused(self._ground, {file.sha256 for file in files})
         return row
 
     def _insert(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        once: Once,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         moment = now()
         row = CaseRow(
@@ -255,6 +277,7 @@ class Cases:
             note=case.note,
             vitals=dict(case.vitals),
             synthetic=synthetic,
+            deidentification=removed,
             acquired_at=case.acquired_at,
             created_at=moment,
             updated_at=moment,
@@ -267,35 +290,45 @@ class Cases:
             session.add(row)
             session.flush()
             session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.sha256 for f in files})
-            if key[0] is not None:
+            if once.key is not None:
                 session.add(
                     IdempotencyKeyRow(
-                        project_id=caller.project_id, key=key[0], body_sha256=key[1], case_id=row.id, created_at=moment
+                        project_id=caller.project_id,
+                        key=once.key,
+                        body_sha256=once.body,
+                        case_id=row.id,
+                        created_at=moment,
                     )
                 )
             self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
         return row
 
-    def _replayed(self, caller: Caller, key: str | None, sent: str) -> CaseOut | None:
-        if key is None:
+    def _also(self, caller: Caller, wanted: CaseConditions) -> Sequence[str]:
+        return self._identity.of(caller.project_id).searched(wanted.q) if wanted.q else ()
+
+    def _replayed(self, caller: Caller, once: Once) -> CaseOut | None:
+        if once.key is None:
             return None
+        query = select(IdempotencyKeyRow).where(
+            IdempotencyKeyRow.project_id == caller.project_id, IdempotencyKeyRow.key.in_(once.known_keys)
+        )
         with self._ground.database.reading() as session:
-            known = session.get(IdempotencyKeyRow, (caller.project_id, key))
+            known = session.scalar(query)
             if known is None:
                 return None
-            if known.body_sha256 != sent:
+            if known.body_sha256 not in once.known_bodies:
                 fault = PointedError(pointer="", detail="this Idempotency-Key came with another body before")
                 raise Invalid("the Idempotency-Key was used for another case", errors=[fault])
             return case_out(self.row(session, caller.project_id, known.case_id))
 
-    def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
-        if external_id is None:
+    def _refuse_twice(self, caller: Caller, external_ids: Sequence[str]) -> None:
+        if not external_ids:
             return
-        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id == external_id)
+        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id.in_(external_ids))
         with self._ground.database.reading() as session:
             found = session.scalar(query)
         if found is not None:
-            raise Conflict(f"a case with external_id {external_id!r} exists already: {found}")
+            raise Conflict(f"a case of this external_id exists already: {found}")
 
 
 def _file_row(position: int, file: CheckedFile) -> CaseFileRow:

@@ -22,6 +22,7 @@ _PLACES = frozenset({0x00080080, 0x00080081, 0x00101040})
 # InstitutionName and its address, PatientAddress
 NAME, ID, PLACE = "NAME", "ID", "PLACE"
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_JOINT = re.compile(r"['’-]")
 _SHORTEST_ID, _UPPER_FROM, _LOWER_FROM = 4, 3, 5
 _NO_NAMES = frozenset({"anonymous", "anonymized", "unknown", "patient", "test", "none", "removed", "name", "doe"})
 
@@ -39,8 +40,8 @@ class Known:
         """Each part of a person's name (PN: components by ``^``, groups by ``=``)."""
         self._pattern = None
         for part in _WORD.findall(unicodedata.normalize("NFC", name)):
-            if len(part) > 1 and part.casefold() not in _NO_NAMES:
-                self.names.add(part)
+            said = {part, *(half for half in _JOINT.split(part) if len(half) >= _UPPER_FROM)}
+            self.names.update(one for one in said if len(one) > 1 and one.casefold() not in _NO_NAMES)
 
     def add_id(self, value: str) -> None:
         """A number or code that names the patient or a visit."""

@@ -70,7 +70,7 @@ def _replaced(note: str, found: list[Span]) -> Masked:
 
 def _merged(found: list[Span]) -> list[Span]:
     merged: list[tuple[int, int, str, int]] = []
-    for start, end, put in sorted(found, key=lambda span: (span[0], -span[1])):
+    for start, end, put in sorted(found, key=lambda span: (span[0], -span[1], not span[2].startswith("[DATE"))):
         if merged and start < merged[-1][1]:
             first, last, before, longest = merged[-1]
             kept = (before, longest) if longest >= end - start else (put, end - start)
