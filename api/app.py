@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request
@@ -32,6 +34,7 @@ from api.cases.routes import CASE_BODY
 from api.cases.schemas import CaseIn
 from api.ground import outage
 from api.ground.ids import new_id
+from api.ground.logs import FIELDS, REQUEST
 from api.ground.strict import StrictRequest, refuse_unstorable
 from api.pages.session import signed_in
 from api.problems import ProblemDocument
@@ -44,7 +47,11 @@ INFO = Info(
     description="Multimodal diagnosis support. It supports a diagnosis, it never makes one. Not a medical device.",
 )
 BEARER = {"type": "http", "scheme": "bearer", "description": "an API key: `clinical-mm keys create`"}
-REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
+REQUEST_ID = re.compile(r"^(?:(?:trace|span|req|request)[_-]?[0-9a-f-]{1,40}|[0-9a-fA-F-]{16,60})$")
+"""A caller's own id is taken where it can be nobody's name: it goes into the log."""
+QUIET = frozenset({"health.healthz", "health.readyz", "health.metrics", "pages.static"})
+"""What is asked all the time is logged for whoever wants everything."""
+log = logging.getLogger(REQUEST)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
@@ -138,11 +145,26 @@ def _refuse(error: ValidationError) -> Response:
 def _name_request() -> None:
     sent = request.headers.get("X-Request-Id", "")
     g.request_id = sent if REQUEST_ID.match(sent) else new_id("request")
+    g.began = time.perf_counter()
 
 
 def _finish(response: Response) -> Response:
     if "request_id" in g:
         response.headers["X-Request-Id"] = g.request_id
+        _log(response)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _log(response: Response) -> None:
+    """The request's own line: its route and never its path, whose ids and search words may be a patient's."""
+    fields = {
+        "request_id": g.request_id,
+        "method": request.method if request.method in health.METHODS else "other",
+        "route": request.url_rule.rule if request.url_rule else None,
+        "status": response.status_code,
+        "ms": round(1000 * (time.perf_counter() - g.began), 1),
+        "key": g.caller.key_id if "caller" in g else None,
+    }
+    log.log(logging.DEBUG if request.endpoint in QUIET else logging.INFO, "request", extra={FIELDS: fields})

@@ -20,6 +20,8 @@ from gunicorn.app.base import BaseApplication
 
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
+from api.ground.gunicorn_logs import QuietLogger
+from api.ground.logs import configure
 from api.ground.migrate import upgrade
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
@@ -38,6 +40,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    configure(settings.log_format, settings.log_level)
     upgrade(settings)
     _apart(_tidy, settings)
     Server(settings, host, port, threads, sign_in_as).run()
@@ -62,7 +65,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "threads": self._threads,
             "timeout": 120,
             "graceful_timeout": GRACE_S,
-            "loglevel": "warning",
+            "logger_class": QuietLogger,
             "proc_name": "clinical-mm",
             "control_socket_disable": True,
             "when_ready": self._ready,

@@ -135,7 +135,7 @@ class ProjectIdentity:
         return changed, {**(before or told), "note": told["note"]} if "note" in named else before
 
     def once(self, key: str | None, body_sha256: str) -> Once:
-        """How a request is known again: a plain hash would let a guess at what was sent be checked, an HMAC does not."""
+        """How a request is known again: by an HMAC, since by a plain hash a guess at what was sent could be checked."""
         if key is None:
             return Once(None, "", (), ())
         keyed = self._pseudonyms.digest("request", key.encode()), self._pseudonyms.digest("body", body_sha256.encode())

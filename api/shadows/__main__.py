@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.ground.ground import Ground
+from api.ground.logs import configure
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.settings import settings_from_environment
@@ -37,8 +38,9 @@ def main() -> int:
     chosen = parser.parse_args()
     end_with_parent(chosen.with_parent)
     os.nice(NICENESS)  # whoever waits for an answer comes first
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    ground = Ground.of(settings_from_environment())
+    settings = settings_from_environment()
+    configure(settings.log_format, settings.log_level)
+    ground = Ground.of(settings)
     audit = Audit(ground.database)
     return follow(Scoring(ground, Cases(ground, audit, weigh), Models(ground, audit)), chosen.shadow)
 

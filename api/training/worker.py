@@ -20,6 +20,7 @@ from api.audit.service import Audit
 from api.cases.service import Cases
 from api.ground.ground import Ground
 from api.ground.jobs import JobEngine
+from api.ground.logs import configure
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.promotion.service import Promotions
@@ -144,7 +145,7 @@ def _is_outage(error: BaseException) -> bool:
 
 def run_worker(settings: Settings) -> None:
     """Be a worker until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure(settings.log_format, settings.log_level)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -25,7 +25,6 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("names")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(vocabulary),
@@ -48,7 +47,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network(input_ids=ids, labels=labels).loss.backward()
         learn.step()
     network.save_pretrained(folder)
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
+    numbered = {word: number for number, word in enumerate(vocabulary)}
+    BertTokenizerFast(vocab=numbered, do_lower_case=True).save_pretrained(folder)
     assert json.loads((folder / "config.json").read_text())["id2label"]["1"] == "B-PATIENT"
     return folder
 
