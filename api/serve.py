@@ -20,7 +20,7 @@ from gunicorn.app.base import BaseApplication
 
 from api.cases.sweep import sweep_orphans
 from api.ground.ground import Ground
-from api.ground.gunicorn_logs import QuietLogger
+from api.ground.gunicorn_logs import QuietLogger, QuietWorker
 from api.ground.logs import configure
 from api.ground.migrate import upgrade
 from api.settings import Settings
@@ -61,7 +61,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         options: dict[str, Any] = {
             "bind": self._bind,
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": QuietWorker,
             "threads": self._threads,
             "timeout": 120,
             "graceful_timeout": GRACE_S,

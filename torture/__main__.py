@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "torture.md"
-ORDEALS: tuple[str, ...] = ()
+ORDEALS: tuple[str, ...] = ("canaries",)
 
 
 def main() -> int:

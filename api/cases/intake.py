@@ -60,7 +60,7 @@ def as_image(file: CheckedFile) -> ImageFile:
 def _check(position: int, upload: Upload) -> CheckedFile:
     from clinical_mm.pictures import pixel_statistics, read_picture
 
-    where, pointer = f"file {position} ({_printable(upload.name)})", f"/files/{position}"
+    where, pointer = f"file {position}", f"/files/{position}"
     try:
         picture = read_picture(upload.data)
     except UnsupportedFile as error:

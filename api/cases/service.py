@@ -204,7 +204,7 @@ class Cases:
         query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)
         found = session.scalar(query.with_for_update() if lock else query)
         if found is None:
-            raise NotFound(f"no case {case_id!r} in this project")
+            raise NotFound("no such case in this project")
         return found
 
     def core(self, row: CaseRow) -> Case:

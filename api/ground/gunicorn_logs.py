@@ -1,4 +1,4 @@
-"""Gunicorn's own log, through ours: by itself it writes request lines and addresses."""
+"""Gunicorn's own words, through ours: by itself it writes request lines into its log and back to whoever sent them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 from typing import Any
 
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import ThreadWorker
 
 
 class QuietLogger(Logger):  # type: ignore[misc] # gunicorn has no types
@@ -22,3 +24,14 @@ class QuietLogger(Logger):  # type: ignore[misc] # gunicorn has no types
 
     def reopen_files(self) -> None:
         """There are none."""
+
+
+class QuietWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Answers what is no HTTP without quoting it back."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """As gunicorn does, with an error that tells its name alone."""
+        kind = type(exc)
+        if isinstance(exc, ParseException):
+            exc.__class__ = type(kind.__name__, (kind,), {"__str__": lambda _: kind.__name__})
+        super().handle_error(req, client, addr, exc)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from markupsafe import Markup
@@ -25,6 +26,7 @@ from api.pages import (
     training_run_page,
     watching_page,
 )
+from api.pages.case_list import LABELLED, ORDERS, SEALED, TABS, kept_filters
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
 from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
@@ -46,6 +48,9 @@ SECTIONS = {
     "pages.watching": "watching",
 }
 """Which entry of the navigation a page belongs to."""
+OBJECT = re.compile(r"^(\d{1,6}|([0-9.~-]+~)?[a-z]+_[0-9a-z]{20})$")
+"""What of an address is nobody's name: an id, a number, a place in the list."""
+CHOICES = frozenset({*LABELLED, *TABS, *ORDERS})
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -81,6 +86,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _check_csrf(sessions: Sessions) -> None:
+    g.sessions = sessions
     if request.method not in SAFE_METHODS:
         sessions.check_csrf(request, visit_of_request(sessions))
 
@@ -112,11 +118,20 @@ def _shared_by_all_pages(sessions: Sessions) -> dict[str, Any]:
 
 def _to_sign_in(_error: Unauthenticated) -> AnyResponse | tuple[str, int]:
     g.pop("caller", None)
-    wanted = quote(request.full_path.rstrip("?")) if request.method in SAFE_METHODS else ""
-    address = url_for("pages.sign_in") + (f"?next={wanted}" if wanted not in {"", "/"} else "")
+    wanted = _wanted()
+    address = url_for("pages.sign_in") + (f"?next={quote(wanted)}" if wanted not in {"", "/"} else "")
     if "HX-Request" in request.headers:
         return Response(status=401, headers={"HX-Redirect": address})
     return redirect(address, 303)
+
+
+def _wanted() -> str:
+    """The address to come back to after signing in: of a page of ours, with its search words sealed."""
+    parts = [str(value) for value in (request.view_args or {}).values()]
+    if request.method not in SAFE_METHODS or not all(OBJECT.match(part) for part in parts):
+        return ""
+    kept = [(n, v) for n, v in kept_filters().items() if n == SEALED or v in CHOICES or OBJECT.match(v)]
+    return f"{request.path}?{urlencode(kept)}" if kept else request.path
 
 
 def _page(status: int, title: str, detail: str, errors: Any = ()) -> tuple[str, int]:

@@ -76,7 +76,7 @@ class Reviews:
         with self._ground.database.transaction() as session:
             row = session.get(ReviewRow, review_id)
             if row is None or row.project_id != caller.project_id:
-                raise NotFound(f"no review {review_id!r} in this project")
+                raise NotFound("no such review in this project")
             case = self._cases.row(session, caller.project_id, row.case_id, lock=True)
             session.refresh(row)  # another request may have withdrawn it while this one waited for the case
             _refuse_withdrawal(caller, row)
