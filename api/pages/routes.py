@@ -20,6 +20,7 @@ from api.pages import (
     case_review,
     comparison_page,
     models_page,
+    project_page,
     shadow_page,
     sign_in,
     training_page,
@@ -46,6 +47,7 @@ SECTIONS = {
     "pages.comparison": "models",
     "pages.model_card": "models",
     "pages.watching": "watching",
+    "pages.project": "project",
 }
 """Which entry of the navigation a page belongs to."""
 OBJECT = re.compile(r"^(\d{1,6}|([0-9.~-]+~)?[a-z]+_[0-9a-z]{20})$")
@@ -80,7 +82,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
     of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
-    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page):
+    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page, project_page):
         room.add(pages, services)
     return pages
 

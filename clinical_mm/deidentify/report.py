@@ -52,6 +52,13 @@ class Report:
         """A part of the case was changed."""
         self.fields.append(pointer)
 
+    def add(self, other: Report) -> None:
+        """Count another case's too; where text was seen is told by case alone."""
+        for what, told in other.attributes.items():
+            self.attributes.setdefault(what, Counter()).update(told)
+        self.counts.update(other.counts)
+        self.note.update(other.note)
+
     def to_json(self, policy: Policy, fingerprint: str) -> dict[str, Any]:
         """As it is stored and shown; ``fingerprint`` names the secret."""
         return {
