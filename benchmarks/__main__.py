@@ -34,6 +34,7 @@ BENCHMARKS = (
     "cautions",
     "pages",
     "negation",
+    "deidentifying",
 )
 
 

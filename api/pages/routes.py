@@ -75,7 +75,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.context_processor(lambda: _shared_by_all_pages(sessions))
     pages.before_request(lambda: _check_csrf(sessions))
     pages.after_request(lambda response: _finish(sessions, response))
-    pages.register_error_handler(Unauthenticated, _to_sign_in)
+    pages.register_error_handler(Unauthenticated, lambda _: _to_sign_in(sessions))
     pages.register_error_handler(ServiceError, _service_problem)
     pages.register_error_handler(ClinicalMMError, _core_problem)
     pages.register_error_handler(ValidationError, _invalid)
@@ -118,8 +118,9 @@ def _shared_by_all_pages(sessions: Sessions) -> dict[str, Any]:
     }
 
 
-def _to_sign_in(_error: Unauthenticated) -> AnyResponse | tuple[str, int]:
+def _to_sign_in(sessions: Sessions) -> AnyResponse | tuple[str, int]:
     g.pop("caller", None)
+    g.sessions = sessions
     wanted = _wanted()
     address = url_for("pages.sign_in") + (f"?next={quote(wanted)}" if wanted not in {"", "/"} else "")
     if "HX-Request" in request.headers:

@@ -23,7 +23,8 @@ LONG_SIDE = 1024
 _FRAMES = 5
 _STROKE = 11
 """Pixels of the eye's picture: wider strokes are no letters."""
-_CONTRAST = 0.35
+_CONTRAST, _FAINT, _BRIGHTEST = 0.35, 0.12, 0.97
+"""Of the range of the picture."""
 _EVEN = 0.16
 _LOW, _HIGH, _WIDE = 6, 48, 4.0
 _LETTERS = 4
@@ -71,18 +72,30 @@ def _boxes(frame: np.ndarray) -> Iterator[Box]:
         return
     small = np.clip((small - low) / (high - low), 0, 1)
     rows, columns = frame.shape
-    for stroke in (small - ndimage.grey_opening(small, _STROKE), ndimage.grey_closing(small, _STROKE) - small):
-        for line in _lines(_marks(small, stroke > _CONTRAST)):
-            tall = max(m.height for m in line)
-            left, right = (
-                min(m.left for m in line) - tall,
-                max(m.right for m in line) + tall,
-            )  # a letter that was missed
-            top, bottom = min(m.top for m in line) - tall // 3 - 1, max(m.bottom for m in line) + tall // 3 + 1
-            yield (
-                *(max(0, left * factor), max(0, top * factor)),
-                *(min(columns, right * factor), min(rows, bottom * factor)),
-            )
+    bright, dark = small - ndimage.grey_opening(small, _STROKE), ndimage.grey_closing(small, _STROKE) - small
+    for strokes in (*_strokes(bright, small), *_strokes(dark, 1 - small)):
+        for line in _lines(_marks(small, strokes)):
+            left, top, right, bottom = (side * factor for side in _whole(line, strokes))
+            yield max(0, left), max(0, top), min(columns, right), min(rows, bottom)
+
+
+def _strokes(hats: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What stands out clearly; the same and what does a little, as bright as anything, for so devices write."""
+    clear = hats > _CONTRAST
+    return clear, clear | ((hats > _FAINT) & (values > _BRIGHTEST))
+
+
+def _whole(line: list[_Mark], strokes: np.ndarray) -> Box:
+    """The box of a line, with what else is written on it: letters that touch each other or are cut are no marks."""
+    tall = max(m.height for m in line)
+    top, bottom = min(m.top for m in line) - tall // 3 - 1, max(m.bottom for m in line) + tall // 3 + 1
+    written = strokes[max(0, top) : bottom].any(axis=0)
+    left, right, reach = min(m.left for m in line), max(m.right for m in line), round(1.5 * tall)
+    while len(more := np.flatnonzero(written[max(0, left - reach) : left])):
+        left = max(0, left - reach) + int(more[0])
+    while len(more := np.flatnonzero(written[right : right + reach])):
+        right += int(more[-1]) + 1
+    return left - tall // 3 - 1, top, right + tall // 3 + 1, bottom
 
 
 def _reduced(frame: np.ndarray, factor: int) -> np.ndarray:
