@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from markupsafe import Markup
@@ -27,7 +27,7 @@ from api.pages import (
     training_run_page,
     watching_page,
 )
-from api.pages.case_list import LABELLED, ORDERS, SEALED, TABS, kept_filters
+from api.pages.case_list import LABELLED, ORDERS, TABS
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
 from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
@@ -120,21 +120,21 @@ def _shared_by_all_pages(sessions: Sessions) -> dict[str, Any]:
 
 def _to_sign_in(sessions: Sessions) -> AnyResponse | tuple[str, int]:
     g.pop("caller", None)
-    g.sessions = sessions
-    wanted = _wanted()
+    wanted = _wanted(sessions)
     address = url_for("pages.sign_in") + (f"?next={quote(wanted)}" if wanted not in {"", "/"} else "")
     if "HX-Request" in request.headers:
         return Response(status=401, headers={"HX-Redirect": address})
     return redirect(address, 303)
 
 
-def _wanted() -> str:
-    """The address to come back to after signing in: of a page of ours, with its search words sealed."""
-    parts = [str(value) for value in (request.view_args or {}).values()]
-    if request.method not in SAFE_METHODS or not all(OBJECT.match(part) for part in parts):
+def _wanted(sessions: Sessions) -> str:
+    """The address to come back to after signing in; sealed where it holds a caller's own words."""
+    if request.method not in SAFE_METHODS:
         return ""
-    kept = [(n, v) for n, v in kept_filters().items() if n == SEALED or v in CHOICES or OBJECT.match(v)]
-    return f"{request.path}?{urlencode(kept)}" if kept else request.path
+    address = request.full_path.rstrip("?")
+    parts = [str(part) for part in (*(request.view_args or {}).values(), *request.args.values())]
+    plain = all(part in CHOICES or OBJECT.match(part) for part in parts)
+    return address if plain else sessions.sealed(address)
 
 
 def _page(status: int, title: str, detail: str, errors: Any = ()) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import public
 from api.access.service import Caller
-from api.pages.session import Sessions, Visit
+from api.pages.session import Sessions, Visit, session_of_pages
 from api.problems import Unauthenticated
 from api.services import Services
 
@@ -52,7 +52,7 @@ def _enter(identify: Callable[[], Caller]) -> AnyResponse | tuple[str, int]:
     except Unauthenticated as error:
         return _refused(error.detail)
     _change_visit(found.key_id)
-    return redirect(_local(request.values.get("next", "")), 303)
+    return redirect(_local(_said(request.values.get("next", ""))), 303)
 
 
 def _refused(problem: str) -> tuple[str, int]:
@@ -62,6 +62,11 @@ def _refused(problem: str) -> tuple[str, int]:
 def _change_visit(key_id: str | None) -> None:
     g.visit = Visit(secrets.token_urlsafe(18), key_id)  # a new nonce: no form from before holds on
     g.visit_changed = True
+
+
+def _said(address: str) -> str:
+    """The address to go to; a sealed one holds words that no address is to show (session.py)."""
+    return address if not address or address.startswith("/") else session_of_pages().unsealed(address) or ""
 
 
 def _local(address: str) -> str:
