@@ -81,8 +81,8 @@ def _boxes(frame: np.ndarray) -> Iterator[Box]:
 
 def _strokes(hats: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What stands out clearly; the same and what does a little, as bright as anything, for so devices write."""
-    clear = hats > _CONTRAST
-    return clear, clear | ((hats > _FAINT) & (values > _BRIGHTEST))
+    clear = np.asarray(hats > _CONTRAST)
+    return clear, np.asarray(clear | ((hats > _FAINT) & (values > _BRIGHTEST)))
 
 
 def _whole(line: list[_Mark], strokes: np.ndarray) -> Box:

@@ -24,6 +24,8 @@ NAME, ID, PLACE = "NAME", "ID", "PLACE"
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _JOINT = re.compile(r"['’-]")
 _SHORTEST_ID, _UPPER_FROM, _LOWER_FROM = 4, 3, 5
+_MOST = 1000
+"""No patient has so many; a file made to have them must not make every note slow."""
 _NO_NAMES = frozenset({"anonymous", "anonymized", "unknown", "patient", "test", "none", "removed", "name", "doe"})
 
 
@@ -41,20 +43,21 @@ class Known:
         self._pattern = None
         for part in _WORD.findall(unicodedata.normalize("NFC", name)):
             said = {part, *(half for half in _JOINT.split(part) if len(half) >= _UPPER_FROM)}
-            self.names.update(one for one in said if len(one) > 1 and one.casefold() not in _NO_NAMES)
+            said = {one for one in said if len(one) > 1 and one.casefold() not in _NO_NAMES}
+            self.names.update(said if len(self.names) < _MOST else ())
 
     def add_id(self, value: str) -> None:
         """A number or code that names the patient or a visit."""
         self._pattern = None
         value = value.strip()
-        if len(value) >= _SHORTEST_ID:
+        if len(value) >= _SHORTEST_ID and len(self.ids) < _MOST:
             self.ids.add(value)
 
     def add_place(self, value: str) -> None:
         """A hospital or an address."""
         self._pattern = None
         value = " ".join(value.split())
-        if len(value) > _SHORTEST_ID:
+        if len(value) > _SHORTEST_ID and len(self.places) < _MOST:
             self.places.add(value)
 
     def add_dataset(self, ds: Dataset) -> None:

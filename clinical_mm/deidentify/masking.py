@@ -13,9 +13,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
-from pydicom.pixels import pack_bits
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pack_bits
 
 from clinical_mm.deidentify.dicom import Opened, mark_masked, opened, written
 from clinical_mm.deidentify.report import Box
@@ -31,7 +31,7 @@ def masked_dicom(data: bytes, boxes: Sequence[Box]) -> bytes:
     ds, native = file.ds, file.transfer_syntax in NATIVE
     with reading("the pixel data"):
         as_stored = native and "422" not in str(ds.get("PhotometricInterpretation", ""))
-        array, said = get_decoder(file.transfer_syntax).as_array(ds, raw=as_stored)  # type: ignore[arg-type]
+        array, said = get_decoder(file.transfer_syntax).as_array(ds, raw=as_stored)
         frames, rows, columns = int(ds.get("NumberOfFrames") or 1), int(ds.Rows), int(ds.Columns)
         colours = int(ds.get("SamplesPerPixel", 1))
         pixels = array.reshape(frames, rows, columns, colours).copy()

@@ -8,8 +8,9 @@ has in these brackets stays, so that masking twice is masking once.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from clinical_mm.deidentify.known import Known
@@ -50,12 +51,18 @@ def mask(note: str, known: Known, policy: Policy, days: int, names: FindNames | 
     limit = policy.oldest_age
     found += [(*m.span("age"), f"[AGE {limit + 1}+]") for m in _OLD.finditer(note) if limit < int(m["age"]) < 130]
     stays = [m.span() for m in _MASK.finditer(note)]
-    return _replaced(note, [s for s in found if not any(s[0] < end and start < s[1] for start, end in stays)])
+    return _replaced(note, [span for span in found if not _touches(span, stays)])
 
 
 def identifiers(note: str, known: Known, names: FindNames | None = None) -> list[Span]:
     """(start, end, kind) of whatever names somebody, but for dates and ages."""
     return [*known.spans(note), *spans(note), *(names(note) if names else ())]
+
+
+def _touches(span: Span, others: Sequence[tuple[int, int]]) -> bool:
+    """Whether a span overlaps one of those, which are in order and apart."""
+    before = bisect_left(others, span[1], key=lambda other: other[0])
+    return before > 0 and others[before - 1][1] > span[0]
 
 
 def _replaced(note: str, found: list[Span]) -> Masked:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_WORD = r"[A-Z][\w'’]+(?:-[A-Z][\w'’]+)?"
+_WORD = r"\b[A-Z][\w'’]{1,30}(?:-[A-Z][\w'’]{1,30})?(?![\w-])"
+"""Its length is bounded, and so is each pattern's: a note of a million letters must not take longer than it is long."""
 _INITIAL = r"[A-Z]\."
-_PERSON = rf"(?:{_INITIAL}\s*)*{_WORD}(?:[ \t]+(?:{_INITIAL}[ \t]*)?{_WORD}){{0,2}}"
+_PERSON = rf"(?:{_INITIAL}[ \t]*){{0,3}}{_WORD}(?:[ \t]+(?:{_INITIAL}[ \t]*)?{_WORD}){{0,2}}"
 _FULL = rf"{_WORD}(?:[ \t]+{_INITIAL})?(?:[ \t]+{_WORD}){{1,2}}"
 _LEAD = (
     r"(?:patient(?:'s)? name|patient|name|attending(?: physician)?|physician|surgeon|assistant|provider|resident|"
@@ -26,8 +27,8 @@ _NUMBER_LEAD = (
 _STREET = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Court|Ct|Way|Place|Pl|Square|Terrace|Parkway)"
 
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("EMAIL", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("URL", re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"')\]]*[^\s<>\"')\].,;:]", re.IGNORECASE)),
+    ("EMAIL", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")),
+    ("URL", re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"')\]]{0,2000}[^\s<>\"')\].,;:]", re.IGNORECASE)),
     ("IP", re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")),
     ("ID", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")),
     ("PHONE", re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\) ?|\d{2,5}[ ./-])\d{3,4}[ .-]\d{3,5}(?![\w%])")),
@@ -43,15 +44,15 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "ID",
         re.compile(
-            rf"\b{_NUMBER_LEAD}\b[\s:#.]{{0,3}}(?:no\.?|number|num|id)?[\s:#.]{{0,3}}(?P<kept>[A-Z]{{0,4}}-?\d[\w-]{{3,}})",
+            rf"\b{_NUMBER_LEAD}\b[\s:#.]{{0,3}}(?:no\.?|number|num|id)?[\s:#.]{{0,3}}(?P<kept>[A-Z]{{0,4}}-?\d[\w-]{{3,40}})",
             re.IGNORECASE,
         ),
     ),
     ("ID", re.compile(r"(?<![\w.,/-])\d{7,}(?![\w.,])")),
     ("ID", re.compile(r"(?<![\w-])[A-Z]{1,4}-?\d{5,}(?![\w-])")),
     ("PLACE", re.compile(rf"(?<!\w)\d{{1,5}}[ \t]+(?:{_WORD}[ \t]+){{1,4}}{_STREET}\b\.?")),
-    ("PLACE", re.compile(r"\b[A-ZÄÖÜ][a-zäöüß-]+(?:straße|strasse|str\.|weg|platz|allee|gasse)[ \t]+\d+\w?\b")),
-    ("PLACE", re.compile(rf"\b(?:{_WORD}[ \t]?){{1,3}},?[ \t]+[A-Z]{{2}}[ \t]+\d{{5}}(?:-\d{{4}})?\b")),
+    ("PLACE", re.compile(r"\b[A-ZÄÖÜ][a-zäöüß-]{1,60}(?:straße|strasse|str\.|weg|platz|allee|gasse)[ \t]+\d+\w?\b")),
+    ("PLACE", re.compile(rf"{_WORD}(?:[ \t]{_WORD}){{0,2}},?[ \t]+[A-Z]{{2}}[ \t]+\d{{5}}(?:-\d{{4}})?\b")),
     ("NAME", re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Prof|DR|MR|MRS|MS|PROF)\b\.?[ \t]*(?P<kept>{_PERSON})")),
     ("NAME", re.compile(rf"\b(?:Miss|Doctor|Nurse|Professor|Herrn?|Frau|Sister)[ \t]+(?P<kept>{_PERSON})")),
     ("NAME", re.compile(rf"\b(?i:{_LEAD})[ \t]*:[ \t]*(?:(?:Dr|Mr|Mrs|Ms|Prof)\.?[ \t]*)?(?P<kept>{_FULL})")),
