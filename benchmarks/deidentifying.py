@@ -155,7 +155,8 @@ def run() -> str:
     finders: dict[str, Finder] = {"header's values alone": exact, "rules": rules}
     if spec := os.environ.get("DEIDENTIFY_NAMES"):
         names = find_names(spec)
-        finders[f"rules and {spec}"] = lambda one: rules(one) + [(s, e) for s, e, _ in names(one.note)]
+        kind, _, model = spec.partition(":")
+        finders[f"rules and {kind}:{Path(model).name}"] = lambda one: rules(one) + [(s, e) for s, e, _ in names(one.note)]
     found = {name: [finder(one) for one in notes] for name, finder in finders.items()}
     kinds = list(dict.fromkeys(kind for kind, _ in SENTENCES))
     return "\n".join(
