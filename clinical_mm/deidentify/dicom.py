@@ -18,7 +18,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from clinical_mm.deidentify.elements import Rules, clean_elements
-from clinical_mm.deidentify.policy import Option, Policy
+from clinical_mm.deidentify.policy import Option
 from clinical_mm.deidentify.report import Report
 from clinical_mm.deidentify.table import EDITION
 from clinical_mm.deidentify.values import text_values, vr_of
@@ -151,8 +151,3 @@ def _dates(ds: Dataset) -> Iterator[tuple[int, list[str]]]:
                 yield from _dates(item)
         elif vr in {"DA", "DT"} and not key.is_private:
             yield int(key), text_values(ds, int(key))
-
-
-def methods(policy: Policy) -> list[str]:
-    """The names of what is done, as a reader knows them."""
-    return [BASIC_PROFILE[1], *(CODES[o][1] for o in CODES if o in policy.options)]

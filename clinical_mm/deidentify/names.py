@@ -1,7 +1,7 @@
 """Names in notes, found by a model that the operator brings: a hub's name, or a folder where nothing may be downloaded.
 
-``transformers:MODEL`` is any token classifier, such as ``obi/deid_roberta_i2b2`` (MIT), which was trained to
-de-identify notes; ``spacy:MODEL`` is a spaCy pipeline that finds entities, and needs spaCy to be installed.
+``transformers:MODEL`` is any token classifier whose weights are safetensors (obi/deid_roberta_i2b2, MIT, was trained
+to de-identify notes); ``spacy:MODEL`` is a spaCy pipeline that finds entities, and needs spaCy to be installed.
 """
 
 from __future__ import annotations

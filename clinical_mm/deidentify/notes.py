@@ -18,7 +18,7 @@ from clinical_mm.deidentify.note_dates import date_spans
 from clinical_mm.deidentify.patterns import spans
 from clinical_mm.deidentify.policy import Policy
 
-KINDS = ("NAME", "ID", "PLACE", "EMAIL", "URL", "IP", "PHONE", "DATE", "AGE", "OTHER")
+KINDS = ("NAME", "ID", "PLACE", "EMAIL", "URL", "IP", "PHONE", "DATE", "AGE")
 _MASK = re.compile(rf"\[(?:{'|'.join(KINDS)})(?: [\d+-]+)?\]")
 _OLD = re.compile(r"(?<![\w.])(?P<age>\d{2,3})(?=[ -]?(?:years?|yrs?|y/?o|y\.o\.?)\b)", re.IGNORECASE)
 

@@ -48,10 +48,6 @@ class Report:
         """One attribute was removed, emptied, replaced or cleaned."""
         self.attributes.setdefault(what, Counter())[named(tag)] += 1
 
-    def changed(self, pointer: str) -> None:
-        """A part of the case was changed."""
-        self.fields.append(pointer)
-
     def add(self, other: Report) -> None:
         """Count another case's too; where text was seen is told by case alone."""
         for what, told in other.attributes.items():
