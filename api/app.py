@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import time
 from collections.abc import Callable
 from functools import cache
 
@@ -36,6 +38,7 @@ from api.access.guard import public
 from api.audit import gate
 from api.ground import bodies, outage
 from api.ground.ids import new_id
+from api.ground.logs import FIELDS, REQUEST
 from api.ground.strict import SPOOL, StrictRequest, refuse_unstorable
 from api.observing import request_spans
 from api.pages.session import signed_in
@@ -54,7 +57,11 @@ BEARER = {
     "scheme": "bearer",
     "description": "an API key: `clinical-mm keys create`; or an access token of the OpenID Connect provider",
 }
-REQUEST_ID = re.compile(r"^[A-Za-z0-9_.-]{1,60}$")
+REQUEST_ID = re.compile(r"^(?:(?:trace|span|req|request)[_-]?[0-9a-f-]{1,40}|[0-9a-fA-F-]{16,60})$")
+"""A caller's own id is taken where it can be nobody's name: it goes into the log."""
+QUIET = frozenset({"health.healthz", "health.readyz", "health.metrics", "pages.static"})
+"""What is asked all the time is logged for whoever wants everything."""
+log = logging.getLogger(REQUEST)
 
 
 class Service(OpenAPI):
@@ -157,11 +164,26 @@ def _refuse(error: ValidationError) -> Response:
 def _name_request() -> None:
     sent = request.headers.get("X-Request-Id", "")
     g.request_id = sent if REQUEST_ID.match(sent) else new_id("request")
+    g.began = time.perf_counter()
 
 
 def _finish(response: Response) -> Response:
     if "request_id" in g:
         response.headers["X-Request-Id"] = g.request_id
+        _log(response)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _log(response: Response) -> None:
+    """The request's own line: its route and never its path, whose ids and search words may be a patient's."""
+    fields = {
+        "request_id": g.request_id,
+        "method": request.method if request.method in health.METHODS else "other",
+        "route": request.url_rule.rule if request.url_rule else None,
+        "status": response.status_code,
+        "ms": round(1000 * (time.perf_counter() - g.began), 1),
+        "key": g.caller.key_id if "caller" in g else None,
+    }
+    log.log(logging.DEBUG if request.endpoint in QUIET else logging.INFO, "request", extra={FIELDS: fields})

@@ -22,9 +22,10 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn import http
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 from werkzeug.exceptions import RequestTimeout
 
+from api.ground.gunicorn_logs import QuietWorker
 from api.paced_socket import PacedSocket
 
 FIRST_BYTES = 64 * 1024
@@ -76,7 +77,7 @@ class Arrival:
         return _HEALTH.match(self.got) is not None
 
 
-class Listener(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+class Listener(QuietWorker):
     """A gthread worker that slow clients do not stop."""
 
     def init_process(self) -> None:

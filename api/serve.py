@@ -26,6 +26,8 @@ from gunicorn.app.base import BaseApplication
 from api.cases.sweep import sweep_orphans
 from api.ground import tracing
 from api.ground.ground import Ground
+from api.ground.gunicorn_logs import QuietLogger
+from api.ground.logs import configure
 from api.ground.migrate import upgrade
 from api.ground.scope import whole_process
 from api.listener import Listener
@@ -54,6 +56,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    configure(settings.log_format, settings.log_level)
     tracing.check(settings.otlp_endpoint)
     _allow_many_files()
     upgrade(settings)
@@ -87,7 +90,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "threads": self._threads,
             "timeout": 120,
             "graceful_timeout": self.settings.grace_s,
-            "loglevel": "warning",
+            "logger_class": QuietLogger,
             "proc_name": "clinical-mm",
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # whom to believe about X-Forwarded-* is CLINICAL_MM_PROXIES' to say

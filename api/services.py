@@ -104,7 +104,7 @@ def build(settings: Settings) -> Services:
         sessions=BrowserSessions(ground.database, audit.record, access, people, _lives(settings)),
         oidc=oidc,
         door=Door(access, people, oidc, limits),
-        projects=Projects(ground.database, audit.record),
+        projects=Projects(ground.database, audit.record, settings.deidentify),
         audit=audit,
         anchors=Anchors(ground.database, settings.anchors_file, trail / "anchors.lock", key, audit.take_up),
         cases=cases,

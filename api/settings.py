@@ -81,6 +81,17 @@ class Settings(BaseSettings):
     max_files_per_import: int = Field(10_000, ge=1, description="largest number of files of one bulk import")
     idempotency_days: int = Field(7, ge=1, description="how long an Idempotency-Key is remembered")
     max_batch: int = Field(32, ge=1, description="most cases that share one forward pass")
+    deidentify: Literal["keep", "pseudonymise", "refuse"] = Field(
+        "keep", description="what is done with identity on the way in, where a project does not say"
+    )
+    deidentify_policy: Path | None = Field(
+        None, description="a YAML policy in place of configs/deidentify/policy.yaml: what is kept, cleaned and masked"
+    )
+    deidentify_secret: SecretStr = Field(
+        SecretStr(""), description="makes pseudonyms; empty: deidentify.secret in the workspace, made when first needed"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     max_queue: int = Field(256, ge=1, description="predictions that may wait before 429")
     oidc_issuer: str = Field("", description="OpenID Connect provider, as its discovery document names it; empty: none")
     oidc_client_id: str = Field("", description="this service's name at the provider")

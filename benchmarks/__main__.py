@@ -38,6 +38,7 @@ BENCHMARKS = (
     "negation",
     "memory",
     "many_cases",
+    "deidentifying",
 )
 
 

@@ -4,7 +4,8 @@ ClinicalMMError
 ├── InvalidCase            the case itself is wrong; carries where (JSON pointer) and why
 │   ├── UnknownCode        a vital or diagnosis that the catalogue does not hold
 │   ├── ImplausibleValue   a number no patient can have
-│   └── UnitMismatch       a unit that does not convert into the catalogue's
+│   ├── UnitMismatch       a unit that does not convert into the catalogue's
+│   └── Identified         it tells who the patient is, and must not
 ├── UnsupportedFile        the bytes are not of a kind that is read here
 ├── UnreadableFile         the bytes claim a supported kind, but do not decode
 ├── DecoderUnavailable     no process to decode a file in: all are busy, or none starts
@@ -47,6 +48,10 @@ class ImplausibleValue(InvalidCase):
 
 class UnitMismatch(InvalidCase):
     """A unit that is not UCUM, or does not convert into the catalogue's unit."""
+
+
+class Identified(InvalidCase):
+    """A case that tells who the patient is where none may; what stands where is told, never its value."""
 
 
 class UnsupportedFile(ClinicalMMError):

@@ -20,6 +20,7 @@ ORDEALS: tuple[str, ...] = (
     "audit_calls",
     "audit_tampering",
     "bombs",
+    "canaries",
     "disk_full",
     "killed_uploads",
     "mutated",

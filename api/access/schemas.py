@@ -57,12 +57,16 @@ class PersonOut(BaseModel):
     blocked_at: datetime | None
 
 
-class ProjectOut(BaseModel):
-    """A project and how its cases are read."""
+Deidentify = Literal["keep", "pseudonymise", "refuse"]
+"""What is done with identity on the way in."""
 
-    model_config = ConfigDict(from_attributes=True)
+
+class ProjectOut(BaseModel):
+    """A project, how its cases are read, and what is done with who they are about."""
+
     name: str
     read_first: bool
+    deidentify: Deidentify
     created_at: datetime
 
 
@@ -71,3 +75,4 @@ class ProjectChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     read_first: StrictBool | None = None
+    deidentify: Deidentify | None = None

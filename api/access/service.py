@@ -118,7 +118,7 @@ class Access:
         with self._database.transaction() as session:
             row = session.get(ApiKeyRow, key_id)
             if row is None or row.project_id != caller.project_id:
-                raise NotFound(f"no key {key_id}")
+                raise NotFound("no such key in this project")
             row.revoked_at = row.revoked_at or now()
             self._record(session, caller, "key.revoke", "key", key_id)
 

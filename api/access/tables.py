@@ -23,6 +23,8 @@ class ProjectRow(OfProject, Base):
     read_first: Mapped[bool] = mapped_column(default=False)
     """The pages show a model's answer only to whoever has written a verdict of their own."""
     project_id = synonym("id")
+    deidentify: Mapped[str | None] = mapped_column(String(20))
+    """keep, pseudonymise or refuse; NULL = as the settings say."""
 
 
 class ApiKeyRow(OfProject, Base):

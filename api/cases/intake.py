@@ -66,7 +66,7 @@ def as_image(file: CheckedFile) -> ImageFile:
 
 
 def _check(position: int, upload: Upload, decoders: Decoders) -> CheckedFile:
-    where, pointer = f"file {position} ({printable(upload.name)})", f"/files/{position}"
+    where, pointer = f"file {position}", f"/files/{position}"
     try:
         found = decoders.inspect(upload.path)
     except UnsupportedFile as error:

@@ -71,6 +71,8 @@ class CaseOut(BaseModel):
     disagreement: float | None
     information: float | None
     synthetic: bool
+    deidentification: dict[str, Any] | None
+    """What was removed on the way in, by name and count; null = the case is as it was sent."""
     acquired_at: datetime | None
     created_at: datetime
     updated_at: datetime

@@ -16,6 +16,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
 from api.cases.forgetting import remember_erased
+from api.cases.identity import Identity
 from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
@@ -50,6 +51,7 @@ class Cases:
         self._ground = ground
         self._audit = audit
         self._weigh = weigh
+        self._identity = Identity(ground)
         self._keys = IdempotencyKeys(ground)
 
     def submit(
@@ -65,19 +67,24 @@ class Cases:
 
         Raises:
             InvalidCase, Unsupported, Invalid: what was sent is wrong; nothing is stored.
+            Identified: the project takes no case that tells who it is about.
             Conflict: the project has a case of that external_id.
             Invalid: the Idempotency-Key came with another body before.
         """
         caller.require(Role.CLINICIAN)
-        key = None if idempotency_key is None else SentKey(idempotency_key, body_sha256(body, uploads))
+        identity = self._identity.of(caller.project_id)
+        key, known = identity.sent_key(idempotency_key, body_sha256(body, uploads))
 
         def store() -> Submitted:
-            files = check_files(uploads, self._ground.settings)
-            case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
-            self._refuse_twice(caller, case.external_id)
-            return Submitted(case_out(self._store(caller, case, files, key, synthetic=synthetic)), created=True)
+            with ExitStack() as spooled:
+                files = check_files(uploads, self._ground.settings)
+                clean, files, removed = identity.apply(body, files, spooled)
+                case = clean.to_case(self._ground.catalogue, [as_image(f) for f in files])
+                self._refuse_twice(caller, identity.external_ids(body.external_id))
+                row = self._store(caller, case, files, key, synthetic=synthetic, removed=removed)
+                return Submitted(case_out(row), created=True)
 
-        return self._keys.once(caller, key, store, lambda id_: Submitted(self.get(caller, id_), created=False))
+        return self._keys.once(caller, key, store, lambda id_: Submitted(self.get(caller, id_), created=False), known)
 
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
         """Store a case that an importer or the phantom made, through the same checks."""
@@ -97,7 +104,7 @@ class Cases:
         Raises:
             Invalid: the cursor is not one of this order.
         """
-        query = worklist.page(caller.project_id, wanted)
+        query = worklist.page(caller.project_id, wanted, self._also(caller, wanted))
         with self._ground.database.reading() as session:
             rows = list(session.scalars(query.limit(wanted.limit + 1)))
         items = [case_out(row) for row in rows[: wanted.limit]]
@@ -112,7 +119,7 @@ class Cases:
     def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
         """How many cases of each state of review fit."""
         with self._ground.database.reading() as session:
-            return worklist.count(session, caller.project_id, wanted)
+            return worklist.count(session, caller.project_id, wanted, self._also(caller, wanted))
 
     def change(self, caller: Caller, case_id: str, change: CaseChange, seen: Collection[str] | None = None) -> CaseOut:
         """Change what ``change`` names.
@@ -121,14 +128,17 @@ class Cases:
             PreconditionFailed: the stored version is not among those ``seen``.
             Conflict: it is a golden case.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
+            Identified: the project takes no note that tells who it is about.
         """
         caller.require(Role.CLINICIAN)
         named = change.model_dump(exclude_unset=True)
+        identity = self._identity.of(caller.project_id)
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
             _refuse_locked(row)
             before = core_case(row, self._ground.blobs)
+            named, row.deidentification = identity.change(row.patient_id, named, row.deidentification)
             stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
             for key in (k for k in named if named[k] is None):
@@ -223,7 +233,7 @@ class Cases:
         query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)
         found = session.scalar(query.with_for_update() if lock else query)
         if found is None:
-            raise NotFound(f"no case {case_id!r} in this project")
+            raise NotFound("no such case in this project")
         return found
 
     def core(self, row: CaseRow) -> Case:
@@ -251,7 +261,14 @@ class Cases:
         row.updated_at = now()
 
     def _store(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        key: SentKey | None,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
         stored = False
@@ -259,17 +276,24 @@ class Cases:
             with self._ground.blobs.writing():
                 for file in files:
                     self._ground.blobs.put_file(file.upload.path, file.upload.sha256)
-                row = self._insert(caller, case, files, key, synthetic=synthetic)
+                row = self._insert(caller, case, files, key, synthetic=synthetic, removed=removed)
                 stored = True
         except IntegrityError as error:
-            raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+            raise Conflict("a case of this external_id exists already") from error
         finally:
             if not stored:
                 discard_unused(self._ground, {file.upload.sha256 for file in files})
         return row
 
     def _insert(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: SentKey | None, *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        key: SentKey | None,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         moment = now()
         row = CaseRow(
@@ -282,6 +306,7 @@ class Cases:
             note=case.note,
             vitals=dict(case.vitals),
             synthetic=synthetic,
+            deidentification=removed,
             acquired_at=case.acquired_at,
             created_at=moment,
             updated_at=moment,
@@ -298,14 +323,17 @@ class Cases:
             self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
         return row
 
-    def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
-        if external_id is None:
+    def _also(self, caller: Caller, wanted: CaseConditions) -> Sequence[str]:
+        return self._identity.of(caller.project_id).searched(wanted.q) if wanted.q else ()
+
+    def _refuse_twice(self, caller: Caller, external_ids: Sequence[str]) -> None:
+        if not external_ids:
             return
-        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id == external_id)
+        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id.in_(external_ids))
         with self._ground.database.reading() as session:
             found = session.scalar(query)
         if found is not None:
-            raise Conflict(f"a case with external_id {external_id!r} exists already: {found}")
+            raise Conflict(f"a case of this external_id exists already: {found}")
 
 
 def _file_row(position: int, file: CheckedFile) -> CaseFileRow:

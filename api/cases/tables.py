@@ -67,6 +67,8 @@ class CaseRow(OfProject, Base):
     information: Mapped[float] = mapped_column(default=NOT_KNOWN)
     """All 0..1 of the newest prediction (predictions/doubt.py); kept here so that an index can sort by them."""
     synthetic: Mapped[bool] = mapped_column(default=False)
+    deidentification: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What was removed on the way in, by name and count, never by value. NULL = the case is as it was sent."""
     acquired_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

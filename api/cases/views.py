@@ -35,6 +35,7 @@ def case_out(row: CaseRow) -> CaseOut:
         disagreement=known(row.disagreement),
         information=known(row.information),
         synthetic=row.synthetic,
+        deidentification=row.deidentification,
         acquired_at=row.acquired_at,
         created_at=row.created_at,
         updated_at=row.updated_at,

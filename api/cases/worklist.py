@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, cast, func, or_, select, tuple_
@@ -28,15 +29,18 @@ STATES: dict[Review, int] = {name: state for state, name in REVIEW.items()}
 BETWEEN = "~"
 
 
-def fitting(project_id: str, wanted: CaseConditions) -> Select[CaseRow]:
+def fitting(project_id: str, wanted: CaseConditions, also: Sequence[str] = ()) -> Select[CaseRow]:
     """The cases of a project that fit, in no order."""
-    return select(CaseRow).where(*_conditions(project_id, wanted))
+    return select(CaseRow).where(*_conditions(project_id, wanted, also))
 
 
-def page(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
-    """The cases that fit, in the order asked for, after the cursor; raises Invalid where it is of another order."""
+def page(project_id: str, wanted: CaseFilter, also: Sequence[str] = ()) -> Select[CaseRow]:
+    """The cases that fit, in the order asked for, after the cursor; raises Invalid where it is of another order.
+
+    ``also``: ids that ``wanted.q`` has where identity was taken away.
+    """
     columns = [getattr(CaseRow, name) for name in SORTED_BY[wanted.order]]
-    query = fitting(project_id, wanted).order_by(*(column.desc() for column in columns))
+    query = fitting(project_id, wanted, also).order_by(*(column.desc() for column in columns))
     if wanted.cursor is None:
         return query
     return query.where(tuple_(*columns) < tuple_(*_parsed(wanted.cursor, wanted.order)))
@@ -61,20 +65,22 @@ def is_position(cursor: str, order: Order) -> bool:
     return True
 
 
-def count(session: Session, project_id: str, wanted: CaseConditions) -> CaseCounts:
+def count(session: Session, project_id: str, wanted: CaseConditions, also: Sequence[str] = ()) -> CaseCounts:
     """How many cases of each state of review fit."""
-    query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted))
+    query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted, also))
     counted = dict.fromkeys(STATES, 0)
     for state, cases in session.execute(query.group_by(CaseRow.review_state)):
         counted[REVIEW[state]] = cases
     return CaseCounts(**counted, all=sum(counted.values()))
 
 
-def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[bool]]:
+def _conditions(project_id: str, wanted: CaseConditions, also: Sequence[str]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [CaseRow.project_id == project_id]
     if wanted.q:
         found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
-        conditions.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in found)))
+        in_words = [column.icontains(wanted.q, autoescape=True) for column in found]
+        named = [column.in_(also) for column in (CaseRow.patient_id, CaseRow.external_id)] if also else []
+        conditions.append(or_(*in_words, *named))
     if wanted.diagnosis:
         conditions.append(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
     if wanted.labelled is not None:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "people": ("api.cli.people:people", "People of the OpenID Connect provider: list, block, unblock."),
     "projects": ("api.cli.projects:projects", "Projects: list, set how cases are read."),
     "cases": ("api.cli.cases:cases", "Cases: import, list, export, delete."),
+    "deidentify": ("api.cli.deidentify:deidentify", "A folder of files or cases without who they are about."),
     "train": ("api.cli.train:train", "Retrain from the stored cases, in the foreground."),
     "predict": ("api.cli.ask:predict", "Print the prediction for a stored case."),
     "explain": ("api.cli.ask:explain", "Print why the model says so."),

@@ -171,7 +171,7 @@ class Explanations:
     def _row(self, session: Session, caller: Caller, explanation_id: str) -> ExplanationRow:
         row = session.get(ExplanationRow, explanation_id)
         if row is None or row.project_id != caller.project_id:
-            raise NotFound(f"no explanation {explanation_id!r} in this project")
+            raise NotFound("no such explanation in this project")
         return row
 
 

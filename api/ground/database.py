@@ -106,7 +106,7 @@ class Database:
         if self.engine.dialect.name == "sqlite" or self._pulse is not None:
             return
         lines = Lines(self.engine)
-        asking = create_engine(self.engine.url, poolclass=NullPool, connect_args=PATIENT)
+        asking = create_engine(self.engine.url, hide_parameters=True, poolclass=NullPool, connect_args=PATIENT)
         own = Lines(asking)
         pulse = Pulse("database", _Asking(asking), (SQLAlchemyError,), lambda: (lines.cut(), own.cut()))
         event.listen(self.engine, "do_connect", self._refuse)
@@ -204,7 +204,7 @@ def _engine(url: str) -> Engine:
         return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": 30})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -212,7 +212,13 @@ def _engine(url: str) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     return create_engine(
-        url, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL, pool_timeout=POOL_WAIT_S, connect_args=PATIENT
+        url,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        pool_size=POOL,
+        max_overflow=POOL,
+        pool_timeout=POOL_WAIT_S,
+        connect_args=PATIENT,
     )
 
 

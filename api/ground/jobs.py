@@ -13,6 +13,7 @@ from typing import Any
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event
 
+from api.ground.logs import adopt
 from api.settings import Settings
 
 QUEUE = "training"
@@ -39,6 +40,7 @@ class JobEngine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
+        adopt("dbos")
 
     def launch(self) -> None:
         """Start; what this worker had begun before it died goes on by itself."""
@@ -99,7 +101,7 @@ class JobEngine:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable)
     return engine

@@ -45,15 +45,22 @@ class IdempotencyKeys:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def once(self, caller: Caller, key: SentKey | None, make: Callable[[], T], find: Callable[[str], T]) -> T:
+    def once(
+        self,
+        caller: Caller,
+        key: SentKey | None,
+        make: Callable[[], T],
+        find: Callable[[str], T],
+        also: SentKey | None = None,
+    ) -> T:
         """What ``make`` makes; or, where a request of the same key did so before, what ``find`` finds of it by its id.
 
-        ``make`` must ``keep`` the key in its transaction.
+        ``make`` must ``keep`` the key in its transaction; ``also``: another form in which it may have been kept.
 
         Raises:
             Invalid: the key came with another request before.
         """
-        earlier = self._made_by(caller, key)
+        earlier = self._made_by(caller, key) or self._made_by(caller, also)
         if earlier is not None:
             return find(earlier)
         try:

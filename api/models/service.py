@@ -298,7 +298,7 @@ class Models:
     def _row(self, session: Session, project_id: str, model_id: str) -> ModelRow:
         row = session.get(ModelRow, model_id)
         if row is None or row.project_id != project_id:
-            raise NotFound(f"no model {model_id!r} in this project")
+            raise NotFound("no such model in this project")
         return row
 
     def _of_run(self, caller: Caller, run_id: str) -> ModelOut | None:

@@ -25,6 +25,7 @@ from api.pages.answer import (
 from api.pages.case_list import IMMUTABLE, kept_filters, walk_from
 from api.pages.case_review import review_view
 from api.pages.measures import absent_measures, measure_rows
+from api.pages.project_page import identity_view
 from api.pages.read_first import is_hidden, refuse_hidden
 from api.pages.stacks import stacks
 from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
@@ -113,6 +114,7 @@ def case_view(
         "person": person(case),
         "when": moment(case.acquired_at or case.created_at),
         "label": named(catalogue, case.diagnoses),
+        "identity": identity_view(case.deidentification),
         "catalogue": catalogue,
         **walk,
         "address": _address(case_id, target, explanation, walk["kept"]),

@@ -10,7 +10,7 @@ from api.access.guard import public
 from api.access.oidc import Begun, OpenIdConnect
 from api.access.provider import ProviderAway
 from api.pages.session import Sessions, forget_under_way
-from api.pages.sign_in import Shown, leave, local, new_visit, refused, shown_form
+from api.pages.sign_in import Shown, leave, local, new_visit, refused, said, shown_form
 from api.problems import ServiceError, Unauthenticated
 from api.services import Services
 
@@ -32,7 +32,7 @@ def _add(pages: Blueprint, services: Services, sessions: Sessions, oidc: OpenIdC
         except ProviderAway as error:
             return refused(error)
         response = redirect(begun.address, 303)
-        carried = {**asdict(begun), "next": local(request.args.get("next", ""))}
+        carried = {**asdict(begun), "next": local(said(request.args.get("next", "")))}
         sessions.keep_under_way(response, carried, secure=request.is_secure)  # type: ignore[arg-type]
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from api.pages import (
     case_review,
     comparison_page,
     models_page,
+    project_page,
     provider_sign_in,
     shadow_page,
     sign_in,
@@ -28,6 +30,7 @@ from api.pages import (
     training_run_page,
     watching_page,
 )
+from api.pages.case_list import LABELLED, ORDERS, TABS
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
 from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
@@ -48,8 +51,12 @@ SECTIONS = {
     "pages.model_card": "models",
     "pages.watching": "watching",
     "pages.audit": "audit",
+    "pages.project": "project",
 }
 """Which entry of the navigation a page belongs to."""
+OBJECT = re.compile(r"^(\d{1,6}|([0-9.~-]+~)?[a-z]+_[0-9a-z]{20})$")
+"""What of an address is nobody's name: an id, a number, a place in the list."""
+CHOICES = frozenset({*LABELLED, *TABS, *ORDERS})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'{}; frame-ancestors 'none'; base-uri 'none'"
@@ -74,7 +81,7 @@ def blueprint(services: Services) -> Blueprint:
     # The form that signs out leads on to the provider, which browsers ask the policy for.
     policy = POLICY.format("" if services.oidc is None else f" {services.oidc.origin}")
     pages.after_request(lambda response: _finish(sessions, services.sessions.lives.absolute, policy, response))
-    pages.register_error_handler(Unauthenticated, _to_sign_in)
+    pages.register_error_handler(Unauthenticated, lambda _: _to_sign_in(sessions))
     pages.register_error_handler(ServiceError, _service_problem)
     pages.register_error_handler(ClinicalMMError, _core_problem)
     pages.register_error_handler(ValidationError, _invalid)
@@ -82,12 +89,13 @@ def blueprint(services: Services) -> Blueprint:
     sign_in.add(pages, services, sessions)
     provider_sign_in.add(pages, services, sessions)
     of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
-    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page, audit_page):
+    for room in (*of_cases, training_page, training_run_page, *of_models, watching_page, audit_page, project_page):
         room.add(pages, services)
     return pages
 
 
 def _check_csrf(sessions: Sessions) -> None:
+    g.sessions = sessions
     if request.method not in SAFE_METHODS:
         sessions.check_csrf(request, visit_of_request(sessions))
 
@@ -121,13 +129,23 @@ def _shared_by_all_pages(services: Services, sessions: Sessions) -> dict[str, An
     }
 
 
-def _to_sign_in(_error: Unauthenticated) -> AnyResponse | tuple[str, int]:
+def _to_sign_in(sessions: Sessions) -> AnyResponse | tuple[str, int]:
     g.pop("caller", None)
-    wanted = quote(request.full_path.rstrip("?")) if request.method in SAFE_METHODS else ""
-    address = url_for("pages.sign_in") + (f"?next={wanted}" if wanted not in {"", "/"} else "")
+    wanted = _wanted(sessions)
+    address = url_for("pages.sign_in") + (f"?next={quote(wanted)}" if wanted not in {"", "/"} else "")
     if "HX-Request" in request.headers:
         return Response(status=401, headers={"HX-Redirect": address})
     return redirect(address, 303)
+
+
+def _wanted(sessions: Sessions) -> str:
+    """The address to come back to after signing in; sealed where it holds a caller's own words."""
+    if request.method not in SAFE_METHODS:
+        return ""
+    address = request.full_path.rstrip("?")
+    parts = [str(part) for part in (*(request.view_args or {}).values(), *request.args.values())]
+    plain = all(part in CHOICES or OBJECT.match(part) for part in parts)
+    return address if plain else sessions.sealed(address)
 
 
 def _page(status: int, title: str, detail: str, errors: Any = ()) -> tuple[str, int]:

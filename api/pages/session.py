@@ -6,16 +6,19 @@ ends it at once. Its name changes whenever somebody signs in or out, so that no 
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from hashlib import sha256
+from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from flask import Request, Response, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
@@ -50,6 +53,7 @@ class Sessions:
         self._cookies = URLSafeTimedSerializer(self._secret, salt="session", signer_kwargs=SIGNED)
         self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link", signer_kwargs=SIGNED)
         self._under_way = URLSafeTimedSerializer(self._secret, salt="sign-in under way", signer_kwargs=SIGNED)
+        self._seal = AESSIV(sha512(b"words in addresses " + self._secret).digest())
 
     def visit(self, request: Request) -> Visit:
         """The visit of a request; a fresh, signed-out one where its cookie is absent or forged."""
@@ -87,6 +91,20 @@ class Sessions:
         if not hmac.compare_digest(sent.encode(), self.csrf_token(visit).encode()):
             raise Forbidden("this form is not from a page of your session; reload the page and try again")
 
+    def sealed(self, words: str) -> str:
+        """Words as they may stand in an address, which browsers, proxies and logs keep; the same words, the same seal.
+
+        Source: AES-SIV, RFC 5297.
+        """
+        return base64.urlsafe_b64encode(self._seal.encrypt(words.encode(), None)).decode().rstrip("=")
+
+    def unsealed(self, token: str) -> str | None:
+        """The words; None where this workspace has not sealed them."""
+        try:
+            return self._seal.decrypt(base64.urlsafe_b64decode(token + "==="), None).decode()
+        except (InvalidTag, ValueError):
+            return None
+
     def link_token(self, key_id: str) -> str:
         """A token that signs in once, as this key, within the hour."""
         return self._links.dumps({"nonce": secrets.token_urlsafe(18), "key": key_id})
@@ -110,6 +128,12 @@ class Sessions:
 def sessions_of(workspace: Path) -> Sessions:
     """The sessions of a workspace; its secret is read once a process."""
     return Sessions(workspace)
+
+
+def session_of_pages() -> Sessions:
+    """The sessions of the pages that this request is for."""
+    found: Sessions = g.sessions
+    return found
 
 
 def visit_of_request(sessions: Sessions) -> Visit:

@@ -14,7 +14,7 @@ from api.access.guard import needs, public
 from api.access.provider import ProviderAway
 from api.access.service import Caller, Role
 from api.audit.call import told_as
-from api.pages.session import Sessions, Visit, signed_in, visit_of_request
+from api.pages.session import Sessions, Visit, session_of_pages, signed_in, visit_of_request
 from api.problems import ServiceError, Unauthenticated
 from api.services import Services
 
@@ -69,7 +69,7 @@ def _enter(services: Services, sessions: Sessions, identify: Callable[[], Caller
     g.caller = found
     leave(services, sessions)
     services.sessions.begin_by_key(new_visit(signed_in=True).nonce, found)
-    return redirect(local(request.values.get("next", "")), 303)
+    return redirect(local(said(request.values.get("next", ""))), 303)
 
 
 def _after_sign_out(services: Services, token: str | None) -> str:
@@ -107,6 +107,11 @@ def new_visit(*, signed_in: bool) -> Visit:
     visit = g.visit = Visit(secrets.token_urlsafe(32), signed_in)
     g.visit_changed = True
     return visit
+
+
+def said(address: str) -> str:
+    """The address to go to; a sealed one holds words that no address is to show (session.py)."""
+    return address if not address or address.startswith("/") else session_of_pages().unsealed(address) or ""
 
 
 def local(address: str) -> str:

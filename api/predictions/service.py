@@ -138,7 +138,7 @@ class Predictions:
         """The row of a prediction of the project; raises NotFound."""
         found = session.get(PredictionRow, prediction_id)
         if found is None or found.project_id != project_id:
-            raise NotFound(f"no prediction {prediction_id!r} in this project")
+            raise NotFound("no such prediction in this project")
         return found
 
     def out(self, row: PredictionRow) -> PredictionOut:

@@ -195,7 +195,7 @@ class Training:
     def _row(self, session: Session, project_id: str, run_id: str) -> TrainingRunRow:
         row = session.get(TrainingRunRow, run_id)
         if row is None or row.project_id != project_id:
-            raise NotFound(f"no training run {run_id!r} in this project")
+            raise NotFound("no such training run in this project")
         return row
 
 

@@ -23,6 +23,7 @@ from api.cases.service import Cases
 from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.jobs import BULK, QUEUE, JobEngine
+from api.ground.logs import configure
 from api.ground.runs import RunRow
 from api.ground.secret import trail_key
 from api.idempotency.service import IdempotencyKeys
@@ -207,7 +208,7 @@ def _is_outage(error: BaseException) -> bool:
 
 def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
     """Be a worker until SIGTERM or Ctrl-C; ``at_end`` is called before the process ends."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure(settings.log_format, settings.log_level)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
