@@ -56,7 +56,8 @@ def _presence(
         return round(presence, digits)
     before = _sum(part["attribution"] for part in result[key])
     gap = round(one["contribution"] - presence - before, digits)
-    return round(contribution - gap - _sum(part["attribution"] for part in parts[key]), digits)
+    left: float = contribution - gap - _sum(part["attribution"] for part in parts[key])
+    return round(left, digits)
 
 
 def _told_by(name: str, names: Sequence[str]) -> str | None:

@@ -93,8 +93,9 @@ def _drawn(decision: DecisionOut, names: Mapping[str, str]) -> dict[str, Any]:
     gains = [check["gain"] for check in measured] + ([main] if main else [])
     reach = max((abs(d) for gain in gains for d in gain["difference"].values() if d is not None), default=0) or 1
     metric = METRICS.get(decision.result.get("policy", {}).get("metric", ""), "")
-    measured_on = decision.result.get("measured_on", decision.result.get("cases"))
-    if measured_on != decision.result.get("cases"):
+    judged = decision.result.get("cases", 0)
+    measured_on = decision.result.get("measured_on", judged)
+    if measured_on != judged:
         metric += ", golden cases"
     lines = [_line(_name(check, names), check["cases"], check["gain"], check["said"], reach) for check in measured]
     first = _line(metric, measured_on, main, "", reach) if main else None

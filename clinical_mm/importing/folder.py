@@ -90,7 +90,7 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
     if not isinstance(data, dict):
         raise InvalidCase("a line must hold a JSON object")
     names, case_id = data.pop("files", []), str(data.pop("id", ""))
-    told = {key: tuple(map(str, data.pop(key, []))) for key in ("label_from", "label_by")}
+    label_from, label_by = (tuple(map(str, data.pop(key, []))) for key in ("label_from", "label_by"))
     golden = bool(data.pop("golden", False))
     images = []
     for position, name in enumerate(names):
@@ -100,7 +100,8 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
         if not path.is_file():
             raise InvalidCase(f"file {name!r} is not there", f"/files/{position}")
         images.append(ImageFile(path.name, path))
-    return replace(case_from_json(data, catalogue, images, case_id), **told, golden=golden)
+    read = case_from_json(data, catalogue, images, case_id)
+    return replace(read, label_from=label_from, label_by=label_by, golden=golden)
 
 
 def _of_its_label(case: Case) -> dict[str, Any]:

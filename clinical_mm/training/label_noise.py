@@ -26,7 +26,8 @@ from clinical_mm.training.label_policy import Noise
 FOLDS, STRENGTH = 5, 0.1
 FEWEST = 10
 """A diagnosis that fewer cases have, or have not, is not looked at."""
-FEWEST_CASES = 60
+FEWEST_PATIENTS = 60
+"""Whose labels teach the regressions; with fewer nothing is said."""
 SURE = 1e-6
 
 
@@ -116,9 +117,9 @@ def check_labels(
     rows = [i for i, case in enumerate(cases) if case.diagnoses is not None]
     labelled, called = [cases[i] for i in rows], [names[i] for i in rows]
     diagnoses, targets = _looked_at(labelled)
-    if len(labelled) < FEWEST_CASES or not diagnoses:
-        return LabelNoise(0)
     patients = [case.patient.id for case in labelled]
+    if len(set(patients)) < FEWEST_PATIENTS or not diagnoses:
+        return LabelNoise(0)
     label_by = [() if case.golden else case.label_by for case in labelled]
     features = described(labelled, images=images) if features is None else features
     named: dict[str, ReviewerShare] = {}
@@ -127,9 +128,10 @@ def check_labels(
         scores, suspicious = _suspicious(features, targets, patients, theirs)
         shares = list(_shares(label_by, diagnoses, targets, suspicious, policy, named))
         new = {one.reviewer: one for one in shares if one.said and one.reviewer not in named}
-        if not new:
-            break
         named |= new
+        left = {p for p, keys in zip(patients, label_by, strict=True) if not any(key in named for key in keys)}
+        if not new or len(left) < FEWEST_PATIENTS:
+            break
     suspects = [
         Suspect(called[i], diagnoses[k], bool(targets[i, k]), round(float(scores[i, k]), 4))
         for i, k in sorted(zip(*np.nonzero(suspicious), strict=True), key=lambda place: scores[place])
@@ -162,7 +164,7 @@ def out_of_sample(features: Any, targets: np.ndarray, patients: Sequence[str], t
             if 0 < targets[teach, k].sum() < len(teach):
                 model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features[teach], targets[teach, k])
                 likely[ask, k] = model.predict_proba(features[ask])[:, 1]
-    return np.clip(likely, SURE, 1 - SURE)
+    return np.asarray(np.clip(likely, SURE, 1 - SURE))
 
 
 def confident(targets: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -238,10 +240,8 @@ def _shares(
         if mine.sum() >= policy.minimum_labels:
             for k, code in enumerate(diagnoses):
                 for has, told in ((False, "left out"), (True, "named")):
-                    about = f"{code} {told}"
-                    tests[reviewer].append(
-                        _test(reviewer, about, mine, there & (targets[:, k] == has), suspicious[:, k])
-                    )
+                    asked = there & np.asarray((targets[:, k] > 0) == has)
+                    tests[reviewer].append(_test(reviewer, f"{code} {told}", mine, asked, suspicious[:, k]))
     shown = _significant([t for of in tests.values() for t in of if _says_something(t, policy)], policy)
     for reviewer, (whole, *_) in tests.items():
         said = _said(whole, [t for t in shown if t.reviewer == reviewer])

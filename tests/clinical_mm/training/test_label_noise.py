@@ -83,6 +83,12 @@ def test_a_difference_that_chance_explains_or_that_is_small_names_nobody(cases: 
     assert checked(many, Noise(minimum_labels=101)).named == ()
 
 
+def test_where_nearly_everybody_is_named_the_rest_is_left_alone(cases: list[Case]) -> None:
+    planted = [replace(c, label_by=("key_1",)) if n < 350 else c for n, c in enumerate(cases)]
+    found = checked([turned(c) if n < 350 and n % 3 == 0 else c for n, c in enumerate(planted)])
+    assert {one.reviewer for one in found.named} == {"key_1"}
+
+
 def test_for_a_golden_label_no_reviewer_answers(cases: list[Case]) -> None:
     planted = [replace(turned(c), golden=True) if "key_2" in c.label_by else c for c in cases]
     assert {one.reviewer for one in checked(planted).reviewers} == {"key_0", "key_1", "key_3"}
@@ -95,6 +101,8 @@ def test_one_reviewer_alone_is_compared_with_nobody(cases: list[Case]) -> None:
 
 def test_a_handful_of_labels_is_not_judged(cases: list[Case]) -> None:
     assert checked(cases[:20]) == LabelNoise(0)
+    of_few = [replace(case, patient=Patient(f"p-{n % 30}")) for n, case in enumerate(cases)]
+    assert checked(of_few) == LabelNoise(0), "however many labels: thirty patients"
     unlabelled = [replace(case, diagnoses=None) for case in cases]
     assert checked(unlabelled).checked == 0
 
