@@ -27,7 +27,7 @@ from clinical_mm.pictures.structure import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    check_depth,
+    check_structure,
     find_data_set,
 )
 
@@ -61,7 +61,7 @@ def opened(data: bytes) -> Opened:
     """Read a file without its pixels being decoded; raises UnreadableFile."""
     with reading("the DICOM header"):
         part = find_data_set(data)
-        check_depth(part)
+        check_structure(part)
         ds = read_dataset(BytesIO(part.data), part.implicit, part.little)
         return Opened(ds, _transfer_syntax(part.transfer_syntax, implicit=part.implicit, little=part.little))
 

@@ -11,7 +11,8 @@ import httpx
 import pydicom
 import pytest
 
-from api.cases.tables import CaseRow, IdempotencyKeyRow
+from api.cases.tables import CaseRow
+from api.idempotency.tables import IdempotencyKeyRow
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
 from tests.identified import ACCESSION, MRN, SERIES, dicom_bytes, identified
