@@ -39,6 +39,7 @@ from api.audit import gate
 from api.ground import bodies, outage
 from api.ground.ids import new_id
 from api.ground.logs import FIELDS, REQUEST
+from api.ground.meters import known_method
 from api.ground.strict import SPOOL, StrictRequest, refuse_unstorable
 from api.observing import request_spans
 from api.pages.session import signed_in
@@ -180,7 +181,7 @@ def _log(response: Response) -> None:
     """The request's own line: its route and never its path, whose ids and search words may be a patient's."""
     fields = {
         "request_id": g.request_id,
-        "method": request.method if request.method in health.METHODS else "other",
+        "method": known_method(request.method),
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
         "ms": round(1000 * (time.perf_counter() - g.began), 1),

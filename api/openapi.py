@@ -24,8 +24,10 @@ Json = dict[str, Any]
 EXAMPLES = Path(__file__).parent / "examples.json"
 """operationId -> ``request``, and the answers by status; recorded from a real service (tests/api/examples.py)."""
 BODIES = {"case": CASE_BODY, "import": IMPORT_BODY}
-ALWAYS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-ALWAYS += (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+ALWAYS = (
+    *(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS),
+    *(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
@@ -59,10 +61,14 @@ TAKES: dict[str, Json] = {
     "If-None-Match": {"description": "ETags that the caller has; 304 where one is still in force", "schema": TEXT},
 }
 """Headers of requests."""
-OF_A_MODEL = ("get_model", "get_report", "get_card", "list_used_cases", "get_comparison", "compare_model")
-OF_A_MODEL += ("promote_model", "begin_shadow", "get_shadow", "end_shadow")
-OF_A_CASE = ("get_case", "change_case", "erase_case", "list_predictions", "create_prediction", "list_similar")
-OF_A_CASE += ("list_reviews", "create_review")
+OF_A_MODEL = (
+    *("get_model", "get_report", "get_card", "list_used_cases", "get_comparison", "compare_model"),
+    *("promote_model", "begin_shadow", "get_shadow", "end_shadow"),
+)
+OF_A_CASE = (
+    *("get_case", "change_case", "erase_case", "list_predictions", "create_prediction", "list_similar"),
+    *("list_reviews", "create_review"),
+)
 LINKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "submit_case": ("/id", OF_A_CASE),
     "create_prediction": ("/id", ("get_prediction", "create_explanation", "list_explanations")),

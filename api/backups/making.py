@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -73,9 +74,9 @@ def make(ground: Ground, destination: Path, tell: Tell = lambda *_: None) -> Mad
             missing = _pack_blobs(ground, connection, writer, tell)
             _pack_folders(ground, connection, writer, tell)
             _take_out_erased(ground, connection)
-            rows, missing = count_rows(connection), _still_missing(connection, missing)
+            rows, still_missing = count_rows(connection), _still_missing(connection, missing)
         writer.add_file(DATABASE, copy)
-        manifest = _manifest(moment, rows, writer, missing)
+        manifest = _manifest(moment, rows, writer, still_missing)
         told = manifest_bytes(manifest)
         writer.add(MANIFEST, told)
     digest = hashlib.sha256(told).hexdigest()
@@ -83,7 +84,7 @@ def make(ground: Ground, destination: Path, tell: Tell = lambda *_: None) -> Mad
         kept = session.get_one(BackupRow, row.id)
         kept.finished_at, kept.manifest_sha256 = now(), digest
     blobs = sum(name.startswith("blobs/") for name in manifest.entries)
-    return Made(path, digest, rows["cases"], blobs, missing)
+    return Made(path, digest, rows["cases"], blobs, still_missing)
 
 
 @contextmanager
@@ -113,7 +114,7 @@ def _copied_rows(ground: Ground, copy: Path, tell: Tell) -> Iterator[tuple[Path,
 @contextmanager
 def _moment(database: Database) -> Iterator[Connection]:
     """A connection that sees the database as it is now, however long it reads."""
-    options = {"reading": True}
+    options: dict[str, Any] = {"reading": True}
     if database.engine.dialect.name == "postgresql":
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with database.engine.connect().execution_options(**options) as connection, connection.begin():

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select
 
@@ -43,7 +43,7 @@ class Identity:
         query = select(ProjectRow.name, ProjectRow.deidentify).where(ProjectRow.id == project_id)
         with self._ground.database.reading() as session:
             name, said = session.execute(query).one()
-        mode: Deidentify = said or self._ground.settings.deidentify
+        mode: Deidentify = cast("Deidentify | None", said) or self._ground.settings.deidentify
         return ProjectIdentity(mode, self._pseudonyms(name), lambda: self._deidentifier(name), self._ground)
 
     def _secret(self, project: str) -> bytes:

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.ground.ground import Ground
-from api.training.service import ENDED, discard_working_files
+from api.ground.runs import ENDED
+from api.training.service import discard_working_files
 from api.training.tables import TrainingRunRow
 from clinical_mm.importing.folder import CASES
 

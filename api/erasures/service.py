@@ -33,12 +33,12 @@ from api.ground.blobs import BlobsAway
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.runs import ENDED
 from api.models.service import Models
 from api.predictions.tables import PredictionRow
 from api.problems import NotFound
 from api.reviews.tables import ReviewRow
 from api.shadows.tables import ShadowPredictionRow
-from api.training.service import ENDED
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
 

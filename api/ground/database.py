@@ -181,7 +181,8 @@ class _Asking:
     """One row, on a connection that is kept."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._connection = engine, None
+        self._engine = engine
+        self._connection: Connection | None = None
 
     def __call__(self) -> None:
         if self._connection is None:

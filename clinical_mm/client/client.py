@@ -122,7 +122,7 @@ class Client:
         comment: str | None = None,
     ) -> Review:
         """Confirm a prediction, override it with the diagnoses that hold, or say unsure."""
-        said = {"verdict": verdict, "prediction": prediction, "comment": comment}
+        said: dict[str, Any] = {"verdict": verdict, "prediction": prediction, "comment": comment}
         said |= {"diagnoses": None if diagnoses is None else list(diagnoses)}
         return self._get("POST", f"/cases/{case_id}/reviews", Review, json=said)
 

@@ -89,7 +89,7 @@ def _whole(line: list[_Mark], strokes: np.ndarray) -> Box:
     """The box of a line, with what else is written on it: letters that touch each other or are cut are no marks."""
     tall = max(m.height for m in line)
     top, bottom = min(m.top for m in line) - tall // 3 - 1, max(m.bottom for m in line) + tall // 3 + 1
-    written = strokes[max(0, top) : bottom].any(axis=0)
+    written = np.asarray(strokes[max(0, top) : bottom].any(axis=0))
     left, right, reach = min(m.left for m in line), max(m.right for m in line), round(1.5 * tall)
     while len(more := np.flatnonzero(written[max(0, left - reach) : left])):
         left = max(0, left - reach) + int(more[0])

@@ -68,7 +68,7 @@ def _transformers(model: str) -> FindNames:
 
 
 def _spacy(model: str) -> FindNames:
-    import spacy
+    import spacy  # type: ignore[import-not-found,unused-ignore] # optional
 
     read = spacy.load(model)
 

@@ -230,7 +230,7 @@ def _shares(
     named: Collection[str] = (),
 ) -> Iterator[ReviewerShare]:
     """Each reviewer's share; those ``named`` already are not among the others."""
-    any_N = suspicious.any(1)
+    any_N = np.asarray(suspicious.any(1))
     others = np.array([not any(key in named for key in keys) for keys in label_by])
     tests: dict[str, list[_Test]] = {}
     for reviewer in sorted({key for keys in label_by for key in keys}):
