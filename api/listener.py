@@ -142,7 +142,7 @@ class Listener(QuietWorker):
         for conn in [c for c, until in self._lingering.items() if until < moment]:
             self._end_linger(conn)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """What a thread could not read as a request."""
         if isinstance(exc, RequestTimeout):
             with suppress(OSError):

@@ -108,7 +108,12 @@ class Database:
         lines = Lines(self.engine)
         asking = create_engine(self.engine.url, hide_parameters=True, poolclass=NullPool, connect_args=PATIENT)
         own = Lines(asking)
-        pulse = Pulse("database", _Asking(asking), (SQLAlchemyError,), lambda: (lines.cut(), own.cut()))
+
+        def cut() -> None:
+            lines.cut()
+            own.cut()
+
+        pulse = Pulse("database", _Asking(asking), (SQLAlchemyError,), cut)
         event.listen(self.engine, "do_connect", self._refuse)
         self._pulse = pulse
         pulse.start()
