@@ -54,8 +54,8 @@ def test_every_route_leaves_one_entry_and_what_shows_nothing_of_anyone_leaves_no
     wrong = {}
     with listening(app) as url, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys['admin']}"}) as web:
         for n, (method, path, told) in enumerate(calls(app)):
-            answer = web.request(method, path, headers={"X-Request-Id": f"walk-{n}"})
-            found = entries(f"walk-{n}")
+            answer = web.request(method, path, headers={"X-Request-Id": f"req-{n}"})
+            found = entries(f"req-{n}")
             if len(found) != int(told):
                 wrong[method, path, answer.status_code] = found
     assert wrong == {}
@@ -75,9 +75,9 @@ def test_a_route_that_nobody_has_named_is_told_all_the_same(
     app = create_app(services=services)
     app.add_url_rule("/v1/new/<id>", view_func=needs(Role.VIEWER)(lambda id: id), endpoint="new.read")  # noqa: A006
     with listening(app) as url:
-        headers = {"Authorization": f"Bearer {keys['viewer']}", "X-Request-Id": "new"}
+        headers = {"Authorization": f"Bearer {keys['viewer']}", "X-Request-Id": "req-4"}
         httpx.get(f"{url}/v1/new/{NO_CASE}", headers=headers).raise_for_status()
-    [entry] = entries("new")
+    [entry] = entries("req-4")
     assert (entry["action"], entry["object_id"], entry["result"]) == ("new.read", NO_CASE, "answered")
 
 
@@ -100,8 +100,8 @@ def test_the_entry_says_who_asked_for_what_from_where_and_what_came_of_it(
 ) -> None:
     files = {"case": (None, case_text()), "files": ("a.png", png())}
     case = client_as("clinician").post("/cases", files=files).raise_for_status().json()["id"]
-    client_as(role).request(method, path.format(case=case), json=body, headers={"X-Request-Id": "one"})
-    [entry] = entries("one")
+    client_as(role).request(method, path.format(case=case), json=body, headers={"X-Request-Id": "req-1"})
+    [entry] = entries("req-1")
     assert (entry["action"], entry["result"]) == told
     assert (entry["object_type"], entry["object_id"], entry["source"]) == ("case", case, "127.0.0.1")
     assert entry["route"].startswith(f"{method} /v1/cases/<id>")
@@ -114,29 +114,29 @@ def test_the_entry_says_who_asked_for_what_from_where_and_what_came_of_it(
 def test_a_read_names_the_version_that_was_read(client: httpx.Client, entries: Any) -> None:
     case = client.post("/cases", json=case_json()).json()["id"]
     client.patch(f"/cases/{case}", json={"note": "x"})
-    client.get(f"/cases/{case}", headers={"X-Request-Id": "one"})
-    client.get(f"/cases/{case}", headers={"X-Request-Id": "two", "If-Match": '"1"'})
-    assert entries("one")[0]["detail"]["version"] == "2"
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-1"})
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-2", "If-Match": '"1"'})
+    assert entries("req-1")[0]["detail"]["version"] == "2"
 
 
 def test_a_list_names_the_cases_that_it_showed(client: httpx.Client, entries: Any) -> None:
     cases = [client.post("/cases", json=case_json(external_id=f"acc-{n}")).json()["id"] for n in range(3)]
-    client.get("/cases", params={"limit": 2}, headers={"X-Request-Id": "one"})
-    [entry] = entries("one")
+    client.get("/cases", params={"limit": 2}, headers={"X-Request-Id": "req-1"})
+    [entry] = entries("req-1")
     assert entry["detail"]["cases"] == [cases[2], cases[1]]
 
 
 def test_what_was_so_already_is_told_as_unchanged(client: httpx.Client, entries: Any) -> None:
     for n in range(2):
-        headers = {"Idempotency-Key": "k", "X-Request-Id": f"sent-{n}"}
+        headers = {"Idempotency-Key": "k", "X-Request-Id": f"req-{n}"}
         client.post("/cases", json=case_json(), headers=headers).raise_for_status()
-    assert [entries(f"sent-{n}")[0]["result"] for n in range(2)] == ["changed", "unchanged"]
+    assert [entries(f"req-{n}")[0]["result"] for n in range(2)] == ["changed", "unchanged"]
 
 
 def test_a_key_that_is_not_let_in_is_named_by_its_id_alone(client_as: Clients, keys: Any, entries: Any) -> None:
     wrong = keys["viewer"][:-4] + "0000"
-    client_as("nobody").get("/cases", headers={"Authorization": f"Bearer {wrong}", "X-Request-Id": "one"})
-    [entry] = entries("one")
+    client_as("nobody").get("/cases", headers={"Authorization": f"Bearer {wrong}", "X-Request-Id": "req-1"})
+    [entry] = entries("req-1")
     assert entry["detail"]["key"] == f"key_{wrong.split('_')[1]}"
     assert wrong not in str(entry)
 
@@ -145,12 +145,12 @@ def test_signing_in_and_out_names_who_did(server_url: str, keys: dict[str, str],
     with httpx.Client(base_url=server_url, follow_redirects=False) as web:
         form = web.get("/sign-in").text
         token = {"csrf_token": re.search(r'name="csrf_token" value="(\w+)"', form)[1]}  # type: ignore[index]
-        web.post("/sign-in", data={**token, "key": keys["viewer"]}, headers={"X-Request-Id": "in"})
-        page = web.get("/", headers={"X-Request-Id": "page"})
+        web.post("/sign-in", data={**token, "key": keys["viewer"]}, headers={"X-Request-Id": "req-a"})
+        page = web.get("/", headers={"X-Request-Id": "req-b"})
         token = {"csrf_token": re.search(r'name="csrf_token" value="(\w+)"', page.text)[1]}  # type: ignore[index]
-        web.post("/sign-out", data=token, headers={"X-Request-Id": "out"})
-        web.get("/", headers={"X-Request-Id": "after"})
-    told = [entries(name)[0] for name in ("in", "page", "out", "after")]
+        web.post("/sign-out", data=token, headers={"X-Request-Id": "req-c"})
+        web.get("/", headers={"X-Request-Id": "req-d"})
+    told = [entries(name)[0] for name in ("req-a", "req-b", "req-c", "req-d")]
     assert [(e["action"], e["result"]) for e in told] == [
         ("session.begin", "changed"), ("case.list", "answered"), ("session.sign_out", "answered"), ("case.list", "401"),
     ]  # fmt: skip
@@ -168,9 +168,9 @@ def test_an_entry_goes_when_its_act_does_and_the_failure_is_told(
     failures: list[str] = []
     once = lambda session: None if failures else fail(session)  # noqa: E731
     services.ground.database.at_commit(once, lambda _: None, lambda _: None)
-    answer = client.post("/cases", json=case_json(), headers={"X-Request-Id": "one"})
+    answer = client.post("/cases", json=case_json(), headers={"X-Request-Id": "req-1"})
     assert (answer.status_code, failures) == (500, ["the entry was written"])
-    assert [(e["action"], e["result"]) for e in entries("one")] == [("case.submit", "500")]
+    assert [(e["action"], e["result"]) for e in entries("req-1")] == [("case.submit", "500")]
     with services.ground.database.reading() as session:
         assert session.scalar(select(CaseRow.id)) is None
 

@@ -45,10 +45,10 @@ def read_while_another_writes(client: httpx.Client, services: Any, case: str, *n
 def test_entries_that_waited_are_chained_with_the_next_and_say_since_when(
     client: httpx.Client, services: Any, settings: Settings, case: str
 ) -> None:
-    read_while_another_writes(client, services, case, "one", "two")
+    read_while_another_writes(client, services, case, "req-1", "req-2")
     assert reads(services, settings) == []
-    client.get(f"/cases/{case}", headers={"X-Request-Id": "three"})
-    assert reads(services, settings) == ["one", "two", "three"]
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-3"})
+    assert reads(services, settings) == ["req-1", "req-2", "req-3"]
     items = client.get("/audit", params={"action": "case.read"}).json()["items"]
     assert ["waited_since" in item["detail"] for item in items] == [False, True, True]
 
@@ -56,12 +56,12 @@ def test_entries_that_waited_are_chained_with_the_next_and_say_since_when(
 def test_what_a_dead_process_left_is_taken_up_once(
     client: httpx.Client, services: Any, settings: Settings, case: str
 ) -> None:
-    read_while_another_writes(client, services, case, "one", "two")
+    read_while_another_writes(client, services, case, "req-1", "req-2")
     [file] = settings.trail_folder.glob("*.waiting")
     left = file.with_name("process_of_the_dead.waiting")
     left.write_bytes(file.read_bytes())  # as if it had died before it could say that they are chained
     services.audit.take_up()
-    assert reads(services, settings) == ["one", "two"]
+    assert reads(services, settings) == ["req-1", "req-2"]
     assert not left.exists()
     left.write_bytes(b"")  # died before anything waited
     services.audit.take_up()
@@ -72,7 +72,7 @@ def test_what_a_process_left_that_never_came_to_chain_it_is_chained_by_another(
     client: httpx.Client, services: Any, settings: Settings, case: str
 ) -> None:
     dead = Waiting(settings.trail_folder)
-    read_while_another_writes(client, services, case, "one")
+    read_while_another_writes(client, services, case, "req-1")
     [entry] = services.audit._waiting.take()
     services.audit._waiting.forget([entry])
     dead.put({**entry, "detail": {"n": 1}})
@@ -82,13 +82,13 @@ def test_what_a_process_left_that_never_came_to_chain_it_is_chained_by_another(
     dead.close()
     assert reads(services, settings) == []
     services.audit.take_up()
-    assert reads(services, settings) == ["one"]
+    assert reads(services, settings) == ["req-1"]
 
 
 def test_a_transaction_that_fails_gives_back_what_waited(
     client: httpx.Client, services: Any, settings: Settings, case: str
 ) -> None:
-    read_while_another_writes(client, services, case, "one")
+    read_while_another_writes(client, services, case, "req-1")
 
     def fail(session: Any) -> None:
         failures.append("failed")
@@ -97,10 +97,10 @@ def test_a_transaction_that_fails_gives_back_what_waited(
     failures: list[str] = []
     once = lambda session: None if failures else fail(session)  # noqa: E731
     services.ground.database.at_commit(once, lambda _: None, lambda _: None)
-    client.get(f"/cases/{case}", headers={"X-Request-Id": "two"})  # its entry waits as well
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-2"})  # its entry waits as well
     assert (failures, reads(services, settings)) == (["failed"], [])
-    client.get(f"/cases/{case}", headers={"X-Request-Id": "three"})
-    assert reads(services, settings) == ["one", "two", "three"]
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-3"})
+    assert reads(services, settings) == ["req-1", "req-2", "req-3"]
 
 
 def test_many_readers_beside_a_slow_writer_have_an_entry_each(
@@ -111,12 +111,12 @@ def test_many_readers_beside_a_slow_writer_have_an_entry_each(
             with services.ground.database.transaction() as session:
                 session.connection().execute(select(HEAD).with_for_update())
                 time.sleep(1)
-        return client.get(f"/cases/{case}", headers={"X-Request-Id": f"read-{n}"}).status_code
+        return client.get(f"/cases/{case}", headers={"X-Request-Id": f"req-{n}"}).status_code
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(read, range(40))) == {200}
     services.audit.take_up()
-    assert sorted(reads(services, settings)) == sorted(f"read-{n}" for n in range(40))
+    assert sorted(reads(services, settings)) == sorted(f"req-{n}" for n in range(40))
 
 
 def test_a_full_room_is_told_and_room_is_made_again(settings: Settings) -> None:
