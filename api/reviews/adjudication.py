@@ -33,17 +33,26 @@ class Said:
     diagnoses: Diagnoses
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A label that no review gave; ``by_hand``: it came later than its case, in the place of whatever was there."""
+
+    word: Word
+    diagnoses: Diagnoses
+    by_hand: bool
+
+
 def adjudicated(database: Database, project_id: str, cases: Iterable[Case], rule: str) -> Iterator[Case]:
     """Cases of a project as they teach by a rule, each with the reviews, or the key, that name its label."""
-    said, sent_by = words(database, project_id), senders(database, project_id)
+    said, given = words(database, project_id), sendings(database, project_id)
     for case in cases:
-        theirs = said.get(case.id, [])
+        theirs, sent = said.get(case.id, []), given.get(case.id)
         if case.golden or case.diagnoses is None:
             yield case
             continue
         label = chosen(case.diagnoses, theirs, rule)
         if label is not None:
-            yield signed(replace(case, diagnoses=label), naming(label, theirs), sent_by.get(case.id))
+            yield signed(replace(case, diagnoses=label), naming(label, theirs, sent), sent)
 
 
 def chosen(in_force: Sequence[str], said: Sequence[Said], rule: str) -> Diagnoses | None:
@@ -54,16 +63,17 @@ def chosen(in_force: Sequence[str], said: Sequence[Said], rule: str) -> Diagnose
     return _majority(labels) if rule == "majority" else None
 
 
-def naming(label: Sequence[str], said: Sequence[Said]) -> tuple[Word, ...]:
-    """The words that name a label, the oldest first."""
+def naming(label: Sequence[str], said: Sequence[Said], sent: Sent | None) -> tuple[Word, ...]:
+    """The words that name a label, the oldest first; who changed it by hand has said so too."""
     named = tuple(sorted(label))
-    return tuple(one.word for one in said if one.diagnoses == named)
+    by_hand = [sent.word] if sent is not None and sent.by_hand and sent.diagnoses == named else []
+    return tuple(sorted([*by_hand, *(one.word for one in said if one.diagnoses == named)], key=lambda word: word.at))
 
 
-def signed(case: Case, named_by: Sequence[Word], sender: str | None) -> Case:
+def signed(case: Case, named_by: Sequence[Word], sent: Sent | None) -> Case:
     """A case that tells whose word its label is."""
-    keys = tuple(dict.fromkeys(word.reviewer for word in named_by)) or ((sender,) if sender else ())
-    return replace(case, label_from=tuple(word.review for word in named_by), label_by=keys)
+    keys = tuple(dict.fromkeys(word.reviewer for word in named_by)) or ((sent.word.reviewer,) if sent else ())
+    return replace(case, label_from=tuple(word.review for word in named_by if word.review), label_by=keys)
 
 
 def words(database: Database, project_id: str) -> dict[str, list[Said]]:
@@ -85,11 +95,16 @@ def words(database: Database, project_id: str) -> dict[str, list[Said]]:
     return found
 
 
-def senders(database: Database, project_id: str) -> dict[str, str]:
-    """The key that sent each case's label."""
-    query = select(CaseRow.id, CaseRow.given_by).where(CaseRow.project_id == project_id, CaseRow.given_by.is_not(None))
+def sendings(database: Database, project_id: str) -> dict[str, Sent]:
+    """Who gave each case the label that was sent, with it or in a change of it."""
+    columns = (CaseRow.id, CaseRow.given_by, CaseRow.given_at, CaseRow.created_at, CaseRow.given_diagnoses)
+    query = select(*columns).where(CaseRow.project_id == project_id, CaseRow.given_diagnoses.is_not(None))
     with database.reading() as session:
-        return {case_id: key_of(by) for case_id, by in session.execute(query) if by}
+        return {
+            case_id: Sent(Word("", key_of(by), at), tuple(sorted(diagnoses or ())), at > created_at)
+            for case_id, by, at, created_at, diagnoses in session.execute(query)
+            if by and at
+        }
 
 
 def key_of(signature: str) -> str:

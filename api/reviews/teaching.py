@@ -14,7 +14,7 @@ from api.cases.schemas import CaseFilter
 from api.cases.tables import CaseRow
 from api.ground.ground import Ground
 from api.predictions.tables import PredictionRow
-from api.reviews.adjudication import chosen, key_of, naming, signed, words
+from api.reviews.adjudication import Sent, chosen, naming, sendings, signed, words
 from clinical_mm.case import Case
 from clinical_mm.importing.folder import write_folder
 from clinical_mm.training.label_policy import LabelPolicy
@@ -41,15 +41,16 @@ def write_snapshot(
         InvalidConfig: the label policy cannot be used.
     """
     policy = LabelPolicy.load(ground.settings.label_policy)
-    teaching, contested, sent_by = _sorted_out(ground, project_id, wanted, rule, policy)
+    given = sendings(ground.database, project_id)
+    teaching, contested = _sorted_out(ground, project_id, wanted, rule, policy, given)
     report = _with_contested(teaching.to_json(), len(contested))
     write_labels(folder, policy, report)
-    write_folder(_as_they_teach(cases, teaching, contested, sent_by), folder)
+    write_folder(_as_they_teach(cases, teaching, contested, given), folder)
     return report
 
 
 def _as_they_teach(
-    cases: Iterable[Case], teaching: Teaching, contested: set[str], sent_by: Mapping[str, str]
+    cases: Iterable[Case], teaching: Teaching, contested: set[str], given: Mapping[str, Sent]
 ) -> Iterator[Case]:
     """Cases that came in since the policy was applied wait for the next snapshot."""
     known = {label.case: label for label in teaching.labels if label.case not in teaching.left_out}
@@ -60,35 +61,38 @@ def _as_they_teach(
         elif label is not None and label.golden:
             yield replace(case, diagnoses=label.diagnoses, golden=True)
         elif label is not None:
-            yield signed(replace(case, diagnoses=label.diagnoses, golden=False), label.words, sent_by.get(case.id))
+            yield signed(replace(case, diagnoses=label.diagnoses, golden=False), label.words, given.get(case.id))
 
 
 def _sorted_out(
-    ground: Ground, project_id: str, wanted: Mapping[str, Any], rule: str, policy: LabelPolicy
-) -> tuple[Teaching, set[str], dict[str, str]]:
-    """What the policy says of each label, the cases without one since reviewers disagree, and who sent which label."""
+    ground: Ground,
+    project_id: str,
+    wanted: Mapping[str, Any],
+    rule: str,
+    policy: LabelPolicy,
+    given: Mapping[str, Sent],
+) -> tuple[Teaching, set[str]]:
+    """What the policy says of each label, and the cases without one since reviewers disagree."""
     said = words(ground.database, project_id)
     answers = _answers(ground, project_id) if policy.second_reader.needed == "overrides" else {}
-    columns = (CaseRow.id, CaseRow.diagnoses, CaseRow.given_diagnoses, CaseRow.given_by, CaseRow.golden_at)
-    query = worklist.fitting(project_id, CaseFilter.model_validate(wanted)).with_only_columns(*columns)
+    query = worklist.fitting(project_id, CaseFilter.model_validate(wanted)).where(CaseRow.diagnoses.is_not(None))
+    columns = query.with_only_columns(CaseRow.id, CaseRow.diagnoses, CaseRow.golden_at).order_by(CaseRow.id)
     labels: list[Label] = []
     contested: set[str] = set()
-    sent_by: dict[str, str] = {}
     with ground.database.reading() as session:
-        for case_id, in_force, sent, sender, locked_at in session.execute(query.order_by(CaseRow.id)):
-            if in_force is None:
-                continue
-            theirs = [] if locked_at else said.get(case_id, [])
-            label = chosen(in_force, theirs, rule)
-            if sender:
-                sent_by[case_id] = key_of(sender)
+        for case_id, in_force, locked_at in session.execute(columns):
+            theirs, sent = ([], None) if locked_at else (said.get(case_id, []), given.get(case_id))
+            label = chosen(in_force or (), theirs, rule)
             if label is None:
                 contested.add(case_id)
-                continue
-            given = None if sent is None else tuple(sent)
-            named_by = naming(label, theirs)
-            labels.append(Label(case_id, label, named_by, given, answers.get(case_id, {}), bool(locked_at)))
-    return sort_out(labels, policy), contested, sent_by
+            else:
+                named_by = naming(label, theirs, sent)
+                first = None if sent is None or sent.by_hand else sent.diagnoses
+                changed = sent is not None and sent.by_hand
+                labels.append(
+                    Label(case_id, label, named_by, first, changed, answers.get(case_id, {}), bool(locked_at))
+                )
+    return sort_out(labels, policy), contested
 
 
 def _answers(ground: Ground, project_id: str) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ SECOND_READER, PER_DAY, SHARE = "second reader", "quota a day", "quota of a shar
 
 @dataclass(frozen=True)
 class Word:
-    """A reviewer's newest word that stands: which review, by which key, when."""
+    """A key's newest word that stands: which review ("" = it changed the label by hand), by which key, when."""
 
     review: str
     reviewer: str
@@ -28,7 +28,8 @@ class Label:
 
     Attributes:
         words: those that name it, the oldest first; none = it is as it was sent.
-        sent: what the case came with; None = nothing.
+        sent: what the case came with; None = nothing, or that is not known any more.
+        by_hand: somebody has changed what was sent.
         said: the newest prediction's probabilities by diagnosis.
         golden: it is locked, so that no rule is about it.
     """
@@ -37,6 +38,7 @@ class Label:
     diagnoses: tuple[str, ...]
     words: tuple[Word, ...] = ()
     sent: tuple[str, ...] | None = None
+    by_hand: bool = False
     said: Mapping[str, float] = field(default_factory=dict)
     golden: bool = False
 
@@ -100,7 +102,7 @@ def _without_second(labels: Sequence[Label], policy: SecondReader) -> Iterator[s
 
 def _contradicts(label: Label, confident: float) -> bool:
     """Whether a label says another thing than was sent, or than a model was sure of."""
-    if label.sent is not None and set(label.sent) != set(label.diagnoses):
+    if label.by_hand or (label.sent is not None and set(label.sent) != set(label.diagnoses)):
         return True
     held = ((p if code in label.diagnoses else 1 - p) for code, p in label.said.items())
     return any(likely <= 1 - confident for likely in held)

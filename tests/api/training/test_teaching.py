@@ -130,6 +130,29 @@ def test_with_a_second_reader_always_only_what_was_sent_and_what_two_agree_on_te
     assert set(told) == {"as sent", "read by two", "overridden by two", "golden"}
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_to_change_a_label_by_hand_is_a_word_like_a_review(
+    services: Any,
+    client: httpx.Client,
+    client_as: ClientAs,
+    ids: dict[str, str],
+    policy: Callable[[str], None],
+    confirmed: bool,
+) -> None:
+    case, clinician = ids["as sent"], client_as("clinician")
+    clinician.patch(f"/cases/{case}", json={"diagnoses": FAILURE}).raise_for_status()
+    if confirmed:  # by the same key: that makes no second reader
+        review = {"verdict": "confirm", "diagnoses": FAILURE}
+        clinician.post(f"/cases/{case}/reviews", json=review).raise_for_status()
+    policy("second_reader: {needed: overrides}")
+    assert "as sent" not in frozen(services, client, ids)[0]
+    client_as("trainer").post(
+        f"/cases/{case}/reviews", json={"verdict": "confirm", "diagnoses": FAILURE}
+    ).raise_for_status()
+    told, _ = frozen(services, client, ids)
+    assert len(told["as sent"]["label_by"]) == 2
+
+
 def test_beyond_the_quota_of_a_day_the_newer_words_do_not_teach(
     services: Any, client: httpx.Client, ids: dict[str, str], policy: Callable[[str], None]
 ) -> None:

@@ -49,6 +49,7 @@ def test_two_words_of_one_key_are_one_reader() -> None:
         ({"sent": ("pneumonia",)}, False),
         ({"sent": ("covid-19",)}, True),
         ({"sent": ()}, True),
+        ({"by_hand": True}, True),
         ({"said": {"pneumonia": 0.05}}, True),
         ({"said": {"pneumonia": 0.2}}, False),
         ({"said": {"pneumonia": 0.8, "covid-19": 0.95}}, True),
