@@ -196,7 +196,7 @@ def _served(workspace: Path, url: str, processes: int) -> Iterator[tuple[str, ps
         process.wait(timeout=60)
 
 
-def _until_ready(address: str, seconds: float = 180) -> None:
+def _until_ready(address: str, seconds: float = 600) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:

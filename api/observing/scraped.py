@@ -64,7 +64,8 @@ class Looked(Collector):
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._ask = Bounded("gauges", self._from_database, KEPT_S)
+        self._ask = Bounded("gauges of the database", self._from_database, KEPT_S)
+        self._measure = Bounded("gauges of the machine", self._machine, KEPT_S)
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: registering must not ask the database."""
@@ -75,7 +76,10 @@ class Looked(Collector):
         build = GaugeMetricFamily("clinical_mm_build_info", "This version", labels=["version"])
         build.add_metric([version("clinical-mm")], 1)
         yield build
-        yield from self._machine()
+        try:
+            yield from self._measure.within(PATIENCE_S)
+        except (OSError, TimeoutError) as error:
+            log.warning("the workspace cannot be measured: %s", type(error).__name__)
         try:
             told = self._ask.within(PATIENCE_S)
         except (SQLAlchemyError, TimeoutError) as error:
@@ -85,16 +89,18 @@ class Looked(Collector):
         if told is not None:
             yield from _families(told)
 
-    def _machine(self) -> Iterator[Metric]:
+    def _machine(self) -> list[Metric]:
+        disk = shutil.disk_usage(self._ground.settings.workspace)
+        told: list[Metric] = [
+            GaugeMetricFamily("clinical_mm_workspace_free_bytes", "Free where the workspace lies", disk.free),
+            GaugeMetricFamily("clinical_mm_workspace_size_bytes", "Size of the disk of the workspace", disk.total),
+        ]
         features = self._ground.features
         if features is not None:
-            kept = features.bytes_kept() if features.path.exists() else 0
-            yield GaugeMetricFamily("clinical_mm_feature_cache_bytes", "Encoders' results kept", kept)
-            limit = features.limit_bytes
-            yield GaugeMetricFamily("clinical_mm_feature_cache_limit_bytes", "Most that may be kept", limit)
-        disk = shutil.disk_usage(self._ground.settings.workspace)
-        yield GaugeMetricFamily("clinical_mm_workspace_free_bytes", "Free where the workspace lies", disk.free)
-        yield GaugeMetricFamily("clinical_mm_workspace_size_bytes", "Size of the disk of the workspace", disk.total)
+            kept, limit = features.bytes_kept() if features.path.exists() else 0, features.limit_bytes
+            told.append(GaugeMetricFamily("clinical_mm_feature_cache_bytes", "Encoders' results kept", kept))
+            told.append(GaugeMetricFamily("clinical_mm_feature_cache_limit_bytes", "Most that may be kept", limit))
+        return told
 
     def _from_database(self) -> Told:
         with everywhere("counts over all projects"), self._ground.database.reading() as session:
