@@ -52,7 +52,7 @@ def dicom_bytes(ds: Dataset) -> bytes:
     out = BytesIO()
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    ds.preamble = b"QUILLFEATHER".ljust(128, b"\0")
+    ds.preamble = (bytes(64) + b"QUILLFEATHER").ljust(128, b"\0")
     dcmwrite(out, ds)
     return out.getvalue()
 

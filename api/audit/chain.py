@@ -83,6 +83,12 @@ def append(session: Session, key: bytes, entries: Sequence[dict[str, Any]]) -> N
     put_head(connection, key, sequence, previous, anchored)
 
 
+def sign_anew(connection: Connection, key: bytes) -> None:
+    """Make the end of a chain that came from elsewhere this installation's own; what was anchored there is not here."""
+    row = connection.execute(select(HEAD.c.sequence, HEAD.c.hash)).one()
+    put_head(connection, key, row.sequence, row.hash, 0)
+
+
 def put_head(connection: Connection, key: bytes, sequence: int, hash_: str, anchored: int) -> None:
     """Move the end of the chain."""
     told = head_told(sequence, hash_, anchored)

@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 from sqlalchemy import select
 
+from api.audit.chain import sign_anew
+from api.audit.tables import AuditHeadRow
 from api.backups.archive import DATABASE, Check, DamagedBackup, Manifest, members
 from api.backups.making import Tell
 from api.backups.rows import copy_rows, count_rows
@@ -23,6 +25,7 @@ from api.cases.tables import BlobUseRow
 from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.ground.migrate import current, revisions, upgrade
+from api.ground.secret import trail_key
 from api.ground.unfinished import marker
 from api.models.bundles import Bundles
 from api.problems import Conflict
@@ -79,7 +82,8 @@ class _Target:
             return False
         upgrade(self._settings)
         with _opened(self._settings) as database, database.engine.connect() as connection:
-            return any(count_rows(connection).values())
+            counted = count_rows(connection)
+            return any(rows for table, rows in counted.items() if table != AuditHeadRow.__tablename__)
 
     def refuse_unless_empty(self) -> None:
         """Raises Conflict."""
@@ -145,6 +149,7 @@ class _Target:
             copied = copy_rows(out, into, count)
             if count_rows(into) != copied:
                 raise DamagedBackup("the database holds other rows than were copied; nothing was kept")
+            sign_anew(into, trail_key(self._settings.workspace))
 
 
 def _told(path: Path, tell: Tell) -> Iterator[tuple[str, BinaryIO]]:

@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import JSON, Connection, MetaData, Table, Text, cast, func, insert, inspect, select, text, type_coerce
+from sqlalchemy import (
+    JSON,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.types import UserDefinedType
 
 from api.ground.database import Base
@@ -51,6 +65,8 @@ def copy_rows(source: Connection, target: Connection, tell: Callable[[int], obje
         out, into = _verbatim(table, source), _verbatim(table, target)
         query = select(out).order_by(*out.primary_key).execution_options(yield_per=AT_ONCE)
         counts[table.name] = 0
+        if target.scalar(select(func.count()).select_from(into)):  # what a migration puts there gives way
+            target.execute(delete(into))
         for some in source.execute(query).mappings().partitions():
             target.execute(insert(into), [dict(row) for row in some])
             counts[table.name] += len(some)

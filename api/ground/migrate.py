@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from api.ground.database import Database
 from api.ground.secret import trail_key
 from api.settings import Settings
@@ -29,6 +31,9 @@ def current(settings: Settings) -> str | None:
     """The revision the database is at; None where no migration has run."""
     from alembic.migration import MigrationContext
 
+    url = make_url(settings.sqlalchemy_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None  # looking must not make the file
     database = Database(settings.sqlalchemy_url)
     try:
         with database.engine.connect() as connection:

@@ -39,7 +39,7 @@ class SpoolFile(io.FileIO):
         self.size += len(left)
         if self.size > self._most_bytes:
             most = self._most_bytes // 2**20
-            detail = f"file {printable(self.sent_name)!r} is larger than {most} MB, the most that one file may have"
+            detail = f"a file is larger than {most} MB, the most that one file may have"
             raise TooLarge(detail, errors=[PointedError(pointer="/files", detail=detail)])
         self._digest.update(left)
         total = len(left)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from api.audit.schemas import AuditQuery
 from api.backups import restoring
 from api.backups.archive import DamagedBackup, Manifest
 from api.backups.making import Made, make
@@ -76,8 +77,8 @@ def files_of(folder: Path) -> dict[str, str]:
 
 
 def without_its_end(rows: dict[str, list[str]]) -> dict[str, list[str]]:
-    """A backup cannot know yet when it was finished."""
-    return {name: found for name, found in rows.items() if name != "backups"}
+    """A backup cannot know yet when it was finished, and the end of the trail is signed anew where it goes on."""
+    return {name: found for name, found in rows.items() if name not in {"backups", "audit_head"}}
 
 
 def test_every_row_blob_and_bundle_comes_back_on_either_database(
@@ -105,9 +106,9 @@ def test_ids_go_on_where_they_were_and_secrets_do_not_come_along(
     restore(target, made.path)
     with opened(target) as restored:
         admin = restored.access.authenticate(keys["admin"])
-        before = restored.audit.list(admin, cursor=None, limit=1).items[0].id
+        before = restored.audit.list(admin, AuditQuery(limit=1)).items[0].id
         restored.access.create_key(admin, admin.role, "new")
-        assert restored.audit.list(admin, cursor=None, limit=1).items[0].id == before + 1
+        assert restored.audit.list(admin, AuditQuery(limit=1)).items[0].id == before + 1
 
 
 def test_what_comes_in_meanwhile_is_left_out_and_what_is_erased_meanwhile_too(
