@@ -116,8 +116,15 @@ class TooBusy(ServiceError):
 class RateLimited(TooBusy):
     """This caller, or this address, asks too often."""
 
-    def __init__(self, detail: str, *, retry_after_s: int, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[PointedError] = (),
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, errors=errors, retry_after_s=retry_after_s)
         self.headers = dict(headers or {})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, select
+from sqlalchemy.orm import LoaderCriteriaOption, Mapped, mapped_column, with_loader_criteria
 
 from api.ground.database import Base
+from api.ground.fence import fenced_through
 from api.ground.runs import RunRow
 
 
@@ -42,3 +43,18 @@ class BulkItemRow(Base):
     """NULL until it was its turn."""
     reason: Mapped[str | None]
     errors: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+_run = BulkRunRow.__table__.alias("run")
+
+
+def _items_of(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        BulkItemRow,
+        lambda cls: select(_run.c.id).where(_run.c.id == cls.run_id, _run.c.project_id == project_id).exists(),
+        include_aliases=True,
+        propagate_to_loaders=False,
+    )
+
+
+fenced_through(BulkItemRow, _items_of)

@@ -19,8 +19,9 @@ from api.ground.fence import AnotherProject, fence, fenced_tables
 from api.ground.scope import Nowhere, OutsideAnyProject, enter, leave, within
 from tests.api.conftest import case_json, png
 
-SHARED = {"blob_uses", "people", "workers"}
-"""Tables of no project: which case uses which bytes (the same may lie in several), whom the provider knows, who works."""
+SHARED = {"blob_uses", "staged_files", "people", "workers", "audit_head", "backups", "erased_contents"}
+"""Tables of no project: which case, or import, uses which bytes (the same may lie in several), whom the provider knows,
+who works, the end of the one trail, backups of everything, what every cache is to forget."""
 
 
 @pytest.fixture

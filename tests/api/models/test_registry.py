@@ -177,7 +177,7 @@ def test_a_starting_server_is_ready_when_what_serves_is_loaded(
     monkeypatch.setattr(Models, "predictor", slow)
     services.models.warm_up()
     answer = httpx.get(f"{server_url}/readyz")
-    assert (answer.status_code, answer.json()["checks"]["model"]) == (503, "loading")
+    assert (answer.status_code, answer.json()["checks"]["model"]["state"]) == (503, "fail")
     may_load.set()
     wait_until(lambda: httpx.get(f"{server_url}/readyz").status_code == 200)
     assert services.models.is_loaded(model)
