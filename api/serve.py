@@ -29,6 +29,8 @@ from clinical_mm.errors import InvalidConfig
 log = logging.getLogger(__name__)
 GRACE_S = 5
 OPEN_FILES = 65_536
+KEEP_S = 65
+"""Longer than clients and proxies keep an idle connection: who closes first must not be the one who is sent to."""
 
 
 def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: str | None = None) -> None:
@@ -65,6 +67,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_class": Listener,
             "threads": self._threads,
             "timeout": 120,
+            "keepalive": KEEP_S,
             "graceful_timeout": GRACE_S,
             "loglevel": "warning",
             "proc_name": "clinical-mm",
