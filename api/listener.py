@@ -33,6 +33,8 @@ MOST_HEAD = 64 * 1024
 LINGER_S = 3.0
 """So long what a client still sends is read and forgotten after its answer: closing at once would tear that up."""
 RETRY_AFTER_S = 5
+CROWDED = 0.9
+"""Of the connections there may be."""
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE})
 _NOBODY = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK})
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -129,6 +131,8 @@ class Listener(QuietWorker):
     def murder_pending(self) -> None:
         """Refuse what has not arrived in time, and close what has lingered; the loop calls it once a second."""
         moment = time.monotonic()
+        if self.nr_conns > CROWDED * self.worker_connections:
+            self._cap_keepalive(moment)  # idle connections make room
         for arrival in [a for a in self._arriving if a.until < moment or not self.alive]:
             self._arriving.discard(arrival)
             self.poller.unregister(arrival.conn.sock)

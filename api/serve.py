@@ -44,6 +44,8 @@ OPEN_FILES = 65_536
 JOB_WORKER_ENDS_S = 5
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps its counts in files that every web process reads."""
+KEEP_S = 65
+"""Longer than clients and proxies keep an idle connection: who closes first must not be the one who is sent to."""
 
 
 def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: str | None = None) -> None:
@@ -89,6 +91,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_class": Listener,
             "threads": self._threads,
             "timeout": 120,
+            "keepalive": KEEP_S,
             "graceful_timeout": self.settings.grace_s,
             "logger_class": QuietLogger,
             "proc_name": "clinical-mm",

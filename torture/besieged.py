@@ -32,8 +32,9 @@ class Besieged:
         self._command = [*inside, sys.executable, "-m", "api.cli", "serve", "--port", "0", "--threads", str(threads)]
 
     def __enter__(self) -> Self:
+        self._log = self.workspace.with_suffix(".log").open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
-            self._command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            self._command, env=self.environment, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -44,7 +45,13 @@ class Besieged:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=120)
+        self._log.close()
+
+    def complaints(self) -> list[str]:
+        """What the server logged that no client should be able to make it log: its own errors."""
+        self._log.seek(0)
+        return [line.strip() for line in self._log if "Traceback" in line or "unexpected error" in line]
 
     def key(self, role: str) -> str:
         """A new key of that role."""

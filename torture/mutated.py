@@ -85,9 +85,15 @@ def run(short: bool) -> Outcome:
         of_files.send(range(files // 3, files))
         of_bodies.send(range(bodies))
         after = server.resident_mb()
+        complaints = server.complaints()
         slow = of_files.slow_again() + of_bodies.slow_again()
     growth = after / before - 1
-    faults = of_files.seen.faults + of_bodies.seen.faults + [f"slower than {SLOW_S} s, twice: {s}" for s in slow]
+    faults = (
+        of_files.seen.faults
+        + of_bodies.seen.faults
+        + complaints
+        + [f"slower than {SLOW_S} s, twice: {s}" for s in slow]
+    )
     if growth >= GROWTH and not short:
         faults.append(f"memory grew by {growth:.1%}")
     return Outcome(table(of_files.seen, of_bodies.seen, len(originals), slow, (before, after)), faults)
@@ -139,7 +145,10 @@ class Sender:
         answer = self._post(kind, data)
         self.seen.note(seed, answer, time.perf_counter() - started)
         if answer is not None and answer.is_success:
-            fault = self._stored_otherwise(answer.json(), kind, data)
+            try:
+                fault = self._stored_otherwise(answer.json(), kind, data)
+            except httpx.HTTPError as error:
+                fault = f"what was accepted cannot be read back: {error}"
             if fault:
                 self.seen.faults.append(f"seed {seed}: {fault}")
 

@@ -124,7 +124,7 @@ def test_the_model_that_predicted_explains_even_when_another_serves(
 ) -> None:
     client.post(f"/models/{new_model()}/promote").raise_for_status()
     told = client.post(f"/predictions/{prediction['id']}/explanations", json={}).json()
-    assert 1 / (1 + math.exp(-told["value"])) == pytest.approx(prediction["diagnoses"][0]["probability"], abs=1e-4)
+    assert 1 / (1 + math.exp(-told["value"])) == pytest.approx(prediction["diagnoses"][0]["probability"], abs=1e-3)
 
 
 def test_a_case_without_an_image_has_no_heat_map(client: httpx.Client, model: str) -> None:
