@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from api.access.door import Door
 from api.access.grants import Grants
 from api.access.limits import Limits
-from api.access.oidc import OpenIdConnect
 from api.access.people import People
 from api.access.projects import Projects
 from api.access.service import Access
@@ -36,6 +36,9 @@ from api.training.service import Training
 from api.watching.keeper import Keeper
 from api.watching.looking import Looking
 from api.watching.service import Watching
+
+if TYPE_CHECKING:
+    from api.access.oidc import OpenIdConnect
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def build(settings: Settings) -> Services:
     grants = Grants.load(settings.oidc_grants)
     access = Access(ground.database, audit.record, limits)
     people = People(ground.database, audit.record, access.uses, grants)
-    oidc = OpenIdConnect(settings, grants) if settings.oidc_issuer else None
+    oidc = _provider(settings, grants)
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
@@ -124,6 +127,14 @@ def build(settings: Settings) -> Services:
         erasures=Erasures(ground, audit, cases, models),
         forgetting=Forgetting(ground),
     )
+
+
+def _provider(settings: Settings, grants: Grants) -> OpenIdConnect | None:
+    if not settings.oidc_issuer:
+        return None
+    from api.access.oidc import OpenIdConnect
+
+    return OpenIdConnect(settings, grants)
 
 
 def _lives(settings: Settings) -> Lives:

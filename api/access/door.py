@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from api.access.identity import looks_like_token
 from api.access.limits import Limits, Standing
-from api.access.oidc import OpenIdConnect
 from api.access.people import People
 from api.access.roles import Caller
 from api.access.service import Access
-from api.access.tokens import looks_like_token
 from api.problems import Unauthenticated
+
+if TYPE_CHECKING:
+    from api.access.oidc import OpenIdConnect
 
 
 class Door:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -12,29 +12,12 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2Client
 
 from api.access.grants import Grants
+from api.access.identity import Begun, Identity, SignedIn
 from api.access.provider import DEADLINE_S, Line, Provider
-from api.access.tokens import Identity, access_token, id_token
+from api.access.tokens import access_token, id_token
 from api.problems import Unauthenticated
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A sign-in under way: what the browser keeps until it comes back, and where it goes."""
-
-    state: str
-    nonce: str
-    verifier: str
-    address: str
-
-
-@dataclass(frozen=True)
-class SignedIn:
-    """What the provider gave."""
-
-    identity: Identity
-    id_token: str
 
 
 class OpenIdConnect:

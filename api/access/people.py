@@ -9,11 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.access.grants import Grant, Grants
+from api.access.identity import Identity
 from api.access.roles import Caller
 from api.access.schemas import PersonOut
 from api.access.service import Record, project_id_of
 from api.access.tables import PersonRow
-from api.access.tokens import Identity
 from api.access.uses import Uses
 from api.ground.clock import now
 from api.ground.database import Database

@@ -19,7 +19,7 @@ import httpx2
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
-from api.problems import NotReady
+from api.access.identity import ProviderAway
 from clinical_mm.errors import InvalidConfig
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,6 @@ FRESH_S, STALE_S, AWAY_S = 3600.0, 86_400.0, 5.0
 AGAIN_S = 10.0
 """An unknown key id lets the keys be fetched anew, but not more often than this."""
 T = TypeVar("T")
-
-
-class ProviderAway(NotReady):
-    """The provider does not answer, or not as a provider does; API keys work all the same."""
-
-    def __init__(self) -> None:
-        super().__init__("the sign-in service does not answer; API keys work all the same", retry_after_s=5)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
+from api.access.identity import Identity
 from api.problems import Unauthenticated
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
@@ -27,21 +27,6 @@ LEEWAY_S = 30
 LONGEST = 16_384
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 KeysOf = Callable[[str | None], KeySet]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Someone whom the provider vouches for."""
-
-    issuer: str
-    subject: str
-    claims: dict[str, Any]
-    ends_at: datetime
-
-
-def looks_like_token(presented: str) -> bool:
-    """Whether this is meant as a JWT rather than as one of our keys."""
-    return presented.count(".") == 2 and not presented.startswith("cmm_")
 
 
 def access_token(presented: str, keys: KeysOf, issuer: str, audience: str, client_id: str) -> Identity:

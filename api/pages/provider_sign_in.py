@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, redirect, request, url_for
 
 from api.access.guard import public
-from api.access.oidc import Begun, OpenIdConnect
-from api.access.provider import ProviderAway
+from api.access.identity import Begun, ProviderAway
 from api.pages.session import Sessions, forget_under_way
 from api.pages.sign_in import Shown, leave, local, new_visit, refused, said, shown_form
 from api.problems import ServiceError, Unauthenticated
 from api.services import Services
+
+if TYPE_CHECKING:
+    from api.access.oidc import OpenIdConnect
 
 NOT_BEGUN = "This sign-in was not begun in this browser, or too long ago: try again."
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, redirect, render_template, request, ur
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import needs, public
-from api.access.provider import ProviderAway
+from api.access.identity import ProviderAway
 from api.access.service import Caller, Role
 from api.audit.call import told_as
 from api.pages.session import Sessions, Visit, session_of_pages, signed_in, visit_of_request
