@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from api.ground.strict import storable
 from api.problems import Invalid, PointedError
@@ -19,7 +19,7 @@ class SentFile:
     """A file: the name by which lines call it, and where its bytes are read."""
 
     name: str
-    stream: BinaryIO
+    stream: IO[bytes]
 
     def read(self) -> bytes:
         """Its bytes."""

@@ -14,7 +14,7 @@ from api.ground.clock import now
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import NotReady
 from api.training.schemas import TrainingRunIn
-from api.training.service import ENDED
+from api.ground.runs import ENDED
 from api.training.tables import TrainingRunRow
 from clinical_mm.manifest import Manifest
 

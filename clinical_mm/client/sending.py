@@ -65,7 +65,7 @@ def _pause(turn: int, told: str | None) -> float:
     asked = _seconds(told)
     if asked is not None:
         return min(asked, LONGEST_S)
-    return min(FIRST_S * 2**turn, LONGEST_S) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return min(FIRST_S * 2.0**turn, LONGEST_S) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def _seconds(told: str | None) -> float | None:
