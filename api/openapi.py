@@ -24,11 +24,8 @@ Json = dict[str, Any]
 EXAMPLES = Path(__file__).parent / "examples.json"
 """operationId -> ``request``, and the answers by status; recorded from a real service (tests/api/examples.py)."""
 BODIES = {"case": CASE_BODY, "import": IMPORT_BODY}
-ALWAYS = (
-    *(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS),
-    *(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+ALWAYS, BODY = (401, 403, 429, 500, 503), (400, 413, 415)
+"""Statuses that any operation may answer with, and any that takes a body."""
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 GIVES: dict[str, Json] = {
@@ -118,15 +115,15 @@ def _complete(operation: Json, method: str, schemas: Json) -> None:
         operation["requestBody"]["required"] = bool(sent.get("required"))  # no body at all is an empty object
     parameters = operation.setdefault("parameters", [])
     answers: Json = operation["responses"]
-    statuses = {*ALWAYS, *((HTTPStatus.NOT_FOUND,) if any(p["in"] == "path" for p in parameters) else ())}
-    statuses |= {HTTPStatus.UNPROCESSABLE_ENTITY} if parameters or takes or "requestBody" in operation else set()
+    statuses = {*ALWAYS, *((404,) if any(p["in"] == "path" for p in parameters) else ())}
+    statuses |= {422} if parameters or takes or "requestBody" in operation else set()
     statuses |= set(BODY) if "requestBody" in operation else set()
-    statuses |= {HTTPStatus.INSUFFICIENT_STORAGE} if method != "get" else set()
+    statuses |= {507} if method != "get" else set()
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in (*takes, "X-Request-Id")]
     for status, answer in answers.items():
         answer["headers"] = _headers("X-Request-Id", *gives)
-        statuses |= {HTTPStatus(int(status))} if int(status) >= HTTPStatus.BAD_REQUEST else set()
-    answers |= {str(int(status)): {"$ref": f"#/components/responses/{int(status)}"} for status in statuses}
+        statuses |= {int(status)} if int(status) >= HTTPStatus.BAD_REQUEST else set()
+    answers |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
     operation["responses"] = dict(sorted(answers.items())) | {"default": _refusal("another problem (RFC 9457)")}
     _link(operation)
     _show(operation)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from api.cases import worklist
 from api.cases.schemas import CaseFilter
-from api.cases.tables import NOT_KNOWN, CaseRow
+from api.cases.tables import NOT_KNOWN, CaseLabelRow, CaseRow
 from api.ground.clock import now, rfc3339
 from api.ground.ids import first_id
 from api.services import Services
@@ -81,6 +81,12 @@ def fill(services: Services, count: int) -> datetime:
         rows = [row(project, start + APART * n, n, chance) for n in range(first, min(count, first + AT_ONCE))]
         with database.transaction() as session:
             session.execute(insert(CaseRow), rows)
+            labels = [
+                {"project_id": project, "code": code, "case_id": case["id"]}
+                for case in rows
+                for code in case["diagnoses"] or ()
+            ]
+            session.execute(insert(CaseLabelRow), labels)
     if database.engine.dialect.name == "postgresql":
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE cases"))  # as its own housekeeping does after a while

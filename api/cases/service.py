@@ -20,7 +20,7 @@ from api.cases.identity import Identity
 from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, ReviewState, StagedFileRow
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseLabelRow, CaseRow, ReviewState, StagedFileRow
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
@@ -244,6 +244,9 @@ class Cases:
     def label(row: CaseRow, diagnoses: Sequence[str] | None, by: str | None, at: datetime | None) -> None:
         """Set or take away the label in force, with who and when."""
         row.diagnoses = None if diagnoses is None else sorted(set(diagnoses))
+        kept = [label for label in row.labels if label.code in (diagnoses or ())]
+        new = set(diagnoses or ()) - {label.code for label in kept}
+        row.labels = [*kept, *(CaseLabelRow(project_id=row.project_id, code=code) for code in sorted(new))]
         row.labelled_by = None if diagnoses is None else by
         row.labelled_at = None if diagnoses is None else at
 

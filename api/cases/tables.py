@@ -33,6 +33,7 @@ class CaseRow(OfProject, Base):
     __table_args__ = (
         UniqueConstraint("project_id", "external_id"),
         Index("ix_cases_project_id_id", "project_id", "id"),
+        Index("ix_cases_review_state", "project_id", "review_state", "id"),
         Index("ix_cases_worklist", "project_id", "review_state", "uncertainty", "id"),
         Index("ix_cases_uncertainty", "project_id", "uncertainty", "id"),
         Index("ix_cases_disagreement", "project_id", "disagreement", "id"),
@@ -73,9 +74,20 @@ class CaseRow(OfProject, Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     version: Mapped[int] = mapped_column(default=1)
+    labels: Mapped[list[CaseLabelRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     files: Mapped[list[CaseFileRow]] = relationship(
         order_by="CaseFileRow.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
+
+
+class CaseLabelRow(OfProject, Base):
+    """One diagnosis of a case's label in force once more: what finds the cases of a rare one among a million."""
+
+    __tablename__ = "case_labels"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    code: Mapped[str] = mapped_column(String(64), primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
 class CaseFileRow(Base):

@@ -27,7 +27,16 @@ MOMENT_MS, BUSY_MS, WIPE_WAIT_MS = 200, 30_000, 500
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
 _HURRIED = "hurried"
-WIPED = ("cases", "case_files", "predictions", "explanations", "reviews", "shadow_predictions", "blob_uses")
+WIPED = (
+    "cases",
+    "case_labels",
+    "case_files",
+    "predictions",
+    "explanations",
+    "reviews",
+    "shadow_predictions",
+    "blob_uses",
+)
 """Tables whose rows tell of a patient."""
 PATIENT = {
     "connect_timeout": CONNECT_S,

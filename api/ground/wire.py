@@ -15,7 +15,7 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 BYTES = {"type": "string", "format": "binary"}
 
 
-def refusals(*statuses: int) -> dict[int | str, Any]:
+def refusals(*statuses: int) -> dict[Any, Any]:
     """What a route says of the refusals that are its own; those that any route may give are added (api/openapi.py)."""
     return {status: {"content": PROBLEM} for status in statuses}
 

@@ -122,8 +122,8 @@ class Client:
         comment: str | None = None,
     ) -> Review:
         """Confirm a prediction, override it with the diagnoses that hold, or say unsure."""
-        said: dict[str, Any] = {"verdict": verdict, "prediction": prediction, "comment": comment}
-        said |= {"diagnoses": None if diagnoses is None else list(diagnoses)}
+        labels = None if diagnoses is None else list(diagnoses)
+        said = {"verdict": verdict, "prediction": prediction, "comment": comment, "diagnoses": labels}
         return self._get("POST", f"/cases/{case_id}/reviews", Review, json=said)
 
     def reviews(self, case_id: str) -> list[Review]:

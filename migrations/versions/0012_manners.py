@@ -1,4 +1,4 @@
-"""Idempotency-Keys for whatever a request makes, not for cases alone; bulk runs.
+"""Idempotency-Keys for whatever a request makes, not for cases alone; bulk runs; the labels of cases as rows.
 
 A key goes with the case that it is about.
 The table is rebuilt in batch mode: nothing refers to it, so on SQLite nothing is dropped along.
@@ -11,7 +11,9 @@ revision = "0012"
 down_revision = "0011"
 
 KEYS = sa.table("idempotency_keys", *map(sa.column, ("case_id", "object_id")))
-CASES = sa.table("cases", sa.column("id"))
+CASES = sa.table("cases", *map(sa.column, ("id", "project_id")), sa.column("diagnoses", sa.JSON(none_as_null=True)))
+LABELS = sa.table("case_labels", *map(sa.column, ("project_id", "code", "case_id")))
+PAGE = 5000
 CASE = "fk_idempotency_keys_case_id_cases"
 
 
@@ -28,6 +30,32 @@ def upgrade() -> None:
     op.create_index("ix_idempotency_keys_case_id", "idempotency_keys", ["case_id"])
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
     _make_bulk_runs()
+    op.create_index("ix_cases_review_state", "cases", ["project_id", "review_state", "id"])
+    _make_labels()
+
+
+def _make_labels() -> None:
+    op.create_table(
+        "case_labels",
+        sa.Column("project_id", sa.String(length=40), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("case_id", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_case_labels_project_id_projects"),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_case_labels_case_id_cases", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "code", "case_id", name="pk_case_labels"),
+    )
+    op.create_index("ix_case_labels_case_id", "case_labels", ["case_id"])
+    connection, last = op.get_bind(), ""
+    page = sa.select(CASES).order_by(CASES.c.id).limit(PAGE)
+    while rows := connection.execute(page.where(CASES.c.id > last)).mappings().all():
+        last = rows[-1]["id"]
+        labels = [
+            {"project_id": row["project_id"], "code": code, "case_id": row["id"]}
+            for row in rows
+            for code in row["diagnoses"] or ()
+        ]
+        if labels:
+            connection.execute(LABELS.insert(), labels)
 
 
 def _make_bulk_runs() -> None:
@@ -84,7 +112,8 @@ def _make_bulk_runs() -> None:
 
 
 def downgrade() -> None:
-    for table in ("staged_files", "bulk_items", "bulk_runs"):
+    op.drop_index("ix_cases_review_state", "cases")
+    for table in ("case_labels", "staged_files", "bulk_items", "bulk_runs"):
         op.drop_table(table)
     op.drop_index("ix_idempotency_keys_created_at", "idempotency_keys")
     op.drop_index("ix_idempotency_keys_case_id", "idempotency_keys")

@@ -72,6 +72,8 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"acquired_at": "0001-01-01T00:00:00+14:00"}, "/acquired_at"),
     ({"acquired_at": "9999-12-31T23:59:59-14:00"}, "/acquired_at"),
     ({"acquired_at": 1740000000}, "/acquired_at"),
+    ({"acquired_at": "1740000000"}, "/acquired_at"),
+    ({"acquired_at": "2026-03-01T10:00Z"}, "/acquired_at"),
     ({"surprise": 1}, "/surprise"),
     ({"id": "case_mine"}, "/id"),
     ({"note": ..., "vitals": ...}, ""),

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
 
 from api.access.service import Caller
 from api.cases.schemas import CaseFilter, Order
+from api.cases.service import Cases
 from api.cases.tables import NOT_KNOWN, CaseRow
 from api.ground.clock import now
 from api.ground.ids import new_id
@@ -24,19 +24,22 @@ FILTERS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def keys_of(chance: random.Random) -> dict[str, Any]:
-    """What moves a case in one order or another, with many equals."""
-    labels = chance.choice([None, [], ["pneumonia"], ["covid-19", "pneumonia"]])
-    doubts = {name: chance.choice(KEYS) for name in ("uncertainty", "disagreement", "information")}
-    return {"review_state": chance.randrange(4), "diagnoses": labels, **doubts}
+def placed(row: CaseRow, chance: random.Random) -> CaseRow:
+    """The case, moved in one order or another to where it has many equals."""
+    Cases.label(row, chance.choice([None, [], ["pneumonia"], ["covid-19", "pneumonia"]]), "somebody", now())
+    row.review_state = chance.randrange(4)
+    for name in ("uncertainty", "disagreement", "information"):
+        setattr(row, name, chance.choice(KEYS))
+    return row
 
 
 def new_case(project: str, chance: random.Random) -> CaseRow:
     moment, note = now(), chance.choice(["fever", "cough", "fever and cough"])
-    return CaseRow(
+    row = CaseRow(
         id=new_id("case"), project_id=project, patient_id="p", note=note, vitals={}, synthetic=True, created_at=moment,
-        updated_at=moment, version=1, **keys_of(chance),
+        updated_at=moment, version=1,
     )  # fmt: skip
+    return placed(row, chance)
 
 
 def something_happens(services: Any, who: Caller, movers: list[str], chance: random.Random) -> None:
@@ -46,10 +49,9 @@ def something_happens(services: Any, who: Caller, movers: list[str], chance: ran
         for mover in chance.sample(movers, len(movers) // 2):
             row = session.get(CaseRow, mover)
             if row is not None and chance.random() < 0.3:
-                session.execute(delete(CaseRow).where(CaseRow.id == mover))
+                session.delete(row)
             elif row is not None:
-                for name, value in keys_of(chance).items():
-                    setattr(row, name, value)
+                placed(row, chance)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
