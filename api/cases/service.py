@@ -23,6 +23,7 @@ from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.wiping import wipe
 from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
 from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
@@ -148,7 +149,7 @@ class Cases:
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
             for digest in blobs:
                 self._ground.blobs.delete(digest)
-        self._ground.database.wipe()
+        wipe(self._ground.database.engine)
 
     def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
         """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that no other case uses."""

@@ -21,9 +21,7 @@ CONNECT_S = 2
 """The least that libpq takes."""
 POOL, POOL_WAIT_S = 10, 1.5
 """Connections that a process keeps, and as many again under load; how long a request waits for one."""
-BUSY_MS, WIPE_WAIT_MS = 30_000, 500
-WIPED = ("cases", "case_files", "predictions", "explanations", "reviews", "shadow_predictions", "blob_uses")
-"""Tables whose rows tell of a patient."""
+BUSY_MS = 30_000
 PATIENT = {
     "connect_timeout": CONNECT_S,
     "keepalives_idle": 5,
@@ -111,26 +109,6 @@ class Database:
             session.connection(execution_options={"reading": True})
             yield session
 
-    def wipe(self) -> None:
-        """After erasing: let nothing of it lie in SQLite's log, nor among PostgreSQL's dead rows and statistics.
-
-        Where somebody reads just then, SQLite's log is emptied later.
-        """
-        postgresql = self.engine.dialect.name == "postgresql"
-        connection = self.engine.raw_connection()
-        try:
-            driver: Any = connection.driver_connection
-            if postgresql:
-                driver.autocommit = True
-                driver.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {', '.join(WIPED)}")
-                driver.autocommit = False
-            else:
-                driver.execute(f"PRAGMA busy_timeout={WIPE_WAIT_MS}")
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        finally:
-            connection.close()
-
     def dispose(self) -> None:
         """Close every connection."""
         if self._pulse is not None:
@@ -146,7 +124,8 @@ class _Asking:
     """One row, on a connection that is kept."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._connection = engine, None
+        self._engine = engine
+        self._connection: Connection | None = None
 
     def __call__(self) -> None:
         if self._connection is None:
