@@ -26,6 +26,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.rounding import rounded
+from api.ground.wiping import wipe
 from api.idempotency.service import IdempotencyKeys, SentKey
 from api.problems import Conflict, NotFound, PreconditionFailed
 from clinical_mm.case import Case
@@ -164,7 +165,7 @@ class Cases:
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
             for digest in blobs:
                 self._ground.blobs.delete(digest)
-        self._ground.database.wipe()
+        wipe(self._ground.database.engine)
 
     def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
         """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that nothing else uses."""

@@ -34,6 +34,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.runs import ENDED
+from api.ground.wiping import wipe
 from api.models.service import Models
 from api.predictions.tables import PredictionRow
 from api.problems import NotFound
@@ -63,7 +64,7 @@ class Erasures:
             with self._ground.database.transaction() as session:
                 erasure = self._erase(session, caller, whose)
             certificate = self._finish(erasure)
-        self._ground.database.wipe()
+        wipe(self._ground.database.engine)
         return certificate
 
     def list(self, caller: Caller) -> CertificatePage:

@@ -22,22 +22,11 @@ CONNECT_S = 2
 """The least that libpq takes."""
 POOL, POOL_WAIT_S = 10, 1.5
 """Connections that a process keeps, and as many again under load; how long a request waits for one."""
-MOMENT_MS, BUSY_MS, WIPE_WAIT_MS = 200, 30_000, 500
-"""So long a hurried transaction waits for another writer, another one, and one that wipes."""
+MOMENT_MS, BUSY_MS = 200, 30_000
+"""So long a hurried transaction waits for another writer, and another one."""
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
 _HURRIED = "hurried"
-WIPED = (
-    "cases",
-    "case_labels",
-    "case_files",
-    "predictions",
-    "explanations",
-    "reviews",
-    "shadow_predictions",
-    "blob_uses",
-)
-"""Tables whose rows tell of a patient."""
 PATIENT = {
     "connect_timeout": CONNECT_S,
     "keepalives_idle": 5,
@@ -159,26 +148,6 @@ class Database:
         with self._sessions(info={"scope": scope.here()}) as session:
             session.connection(execution_options={"reading": True})
             yield session
-
-    def wipe(self) -> None:
-        """After erasing: let nothing of it lie in SQLite's log, nor among PostgreSQL's dead rows and statistics.
-
-        Where somebody reads just then, SQLite's log is emptied later.
-        """
-        postgresql = self.engine.dialect.name == "postgresql"
-        connection = self.engine.raw_connection()
-        try:
-            driver: Any = connection.driver_connection
-            if postgresql:
-                driver.autocommit = True
-                driver.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {', '.join(WIPED)}")
-                driver.autocommit = False
-            else:
-                driver.execute(f"PRAGMA busy_timeout={WIPE_WAIT_MS}")
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        finally:
-            connection.close()
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -61,7 +61,11 @@ class Pulse:
             self._stop.wait(EVERY_S)
 
     def _keep_looking(self) -> None:
-        while not self._stop.wait(LOOK_S):
+        while not self._stop.is_set():
+            before = time.monotonic()
+            self._stop.wait(LOOK_S)
+            if time.monotonic() - before > 3 * LOOK_S:  # this process stood still itself: it judges nobody
+                self._asked_at = self._asked_at and time.monotonic()
             asked_at = self._asked_at
             if asked_at is not None and time.monotonic() - asked_at > SILENT_S:
                 self._mark(True, "silence")
