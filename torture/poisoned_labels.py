@@ -191,7 +191,9 @@ def challenged(
         operator = services.access.operator()
         champion = services.models.serving_id(operator.project_id)
         keys = [services.access.create_key(operator, Role.CLINICIAN, f"Dr. {n}") for n in range(KEYS)]
-        clients = [httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}) for _, secret in keys]
+        clients = [
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=60) for _, secret in keys
+        ]
         turned = set()
         for case, reader, verdict, right in zip(cases, who, said, truth, strict=True):
             stored = services.cases.submit_case(operator, replace(case, diagnoses=None)).id

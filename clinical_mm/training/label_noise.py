@@ -83,7 +83,7 @@ class LabelNoise:
         """The reviewers who are named."""
         return tuple(one for one in self.reviewers if one.said)
 
-    def to_json(self, most: int = 100) -> dict[str, Any]:
+    def to_json(self, most: int = 30) -> dict[str, Any]:
         """Plain data, with the ``most`` least likely verdicts."""
         return {
             "checked": self.checked,
