@@ -14,7 +14,6 @@ from api.cases.tables import ErasedContentRow
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.scope import everywhere
-from api.ground.wiping import wipe
 from clinical_mm.case import Case
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Forgetting:
         with everywhere("a cache holds every project's cases"), self._ground.database.reading() as session:
             rows = list(session.scalars(query))
         if rows:
-            wipe(self._ground.database.engine)  # once more: whoever erased may have met a reader
+            self._ground.database.wipe()  # once more: whoever erased may have met a reader
             if self._ground.features is not None and self._ground.features.path.exists():
                 self._ground.features.forget({row.content for row in rows})
         self._last = rows[-1].id if rows else self._last

@@ -26,7 +26,6 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.rounding import rounded
-from api.ground.wiping import wipe
 from api.idempotency.service import IdempotencyKeys, SentKey
 from api.problems import Conflict, NotFound, PreconditionFailed
 from clinical_mm.case import Case
@@ -165,7 +164,7 @@ class Cases:
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
             for digest in blobs:
                 self._ground.blobs.delete(digest)
-        wipe(self._ground.database.engine)
+        self._ground.database.wipe()
 
     def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
         """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that nothing else uses."""

@@ -34,7 +34,6 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.ground.runs import ENDED
-from api.ground.wiping import wipe
 from api.models.service import Models
 from api.predictions.tables import PredictionRow
 from api.problems import NotFound
@@ -64,7 +63,7 @@ class Erasures:
             with self._ground.database.transaction() as session:
                 erasure = self._erase(session, caller, whose)
             certificate = self._finish(erasure)
-        wipe(self._ground.database.engine)
+        self._ground.database.wipe()
         return certificate
 
     def list(self, caller: Caller) -> CertificatePage:

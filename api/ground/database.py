@@ -17,13 +17,14 @@ from sqlalchemy.types import TypeDecorator
 from api.ground import fence, scope
 from api.ground.lines import Lines
 from api.ground.pulse import Pulse
+from api.ground.wiping import BUSY_MS, wipe
 
 CONNECT_S = 2
 """The least that libpq takes."""
 POOL, POOL_WAIT_S = 10, 1.5
 """Connections that a process keeps, and as many again under load; how long a request waits for one."""
-MOMENT_MS, BUSY_MS = 200, 30_000
-"""So long a hurried transaction waits for another writer, and another one."""
+MOMENT_MS = 200
+"""So long a hurried transaction waits for another writer."""
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
 _HURRIED = "hurried"
@@ -148,6 +149,10 @@ class Database:
         with self._sessions(info={"scope": scope.here()}) as session:
             session.connection(execution_options={"reading": True})
             yield session
+
+    def wipe(self) -> None:
+        """After erasing: let nothing of it lie in the log or among dead rows (``wiping.py``)."""
+        wipe(self.engine)
 
     def dispose(self) -> None:
         """Close every connection."""

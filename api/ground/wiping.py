@@ -10,10 +10,9 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.ground.database import BUSY_MS
-
 log = logging.getLogger(__name__)
-WAIT_MS = 500
+BUSY_MS, WAIT_MS = 30_000, 500
+"""How long SQLite waits for another writer, and how long for this."""
 TABLES = (
     "cases",
     "case_labels",
