@@ -71,7 +71,7 @@ def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identi
     """
 
     def guard() -> None:
-        if request.endpoint is None or (cross_origin and is_preflight()):
+        if request.endpoint is None or _asks_for_methods() or (cross_origin and is_preflight()):
             return  # no such route: the 404 or 405 says so, and tells nothing else
         try:
             role = needed_role(current_app, request.endpoint)
@@ -87,6 +87,12 @@ def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identi
     app.before_request(guard)
     app.after_request(_tell)
     app.after_request(_stay_inside)
+
+
+def _asks_for_methods() -> bool:
+    """An OPTIONS request that Flask answers by itself: it says what /openapi.json says, and runs no code of a route."""
+    rule = request.url_rule
+    return request.method == "OPTIONS" and rule is not None and bool(rule.provide_automatic_options)
 
 
 def _begin_nowhere() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from api.cases.schemas import CaseConditions, CaseCounts, CaseFilter, CaseOut, Order, Review
 from api.cases.tables import NOT_KNOWN, CaseLabelRow, CaseRow, ReviewState
@@ -88,8 +88,9 @@ def _conditions(project_id: str, wanted: CaseConditions, also: Sequence[str]) ->
         named = [column.in_(also) for column in (CaseRow.patient_id, CaseRow.external_id)] if also else []
         conditions.append(or_(*in_words, *named))
     if wanted.diagnosis:
-        labels = (CaseLabelRow.project_id == project_id, CaseLabelRow.code == wanted.diagnosis)
-        conditions.append(exists().where(*labels, CaseLabelRow.case_id == CaseRow.id))
+        label = aliased(CaseLabelRow)  # not the one that a page may be joined with
+        labels = (label.project_id == project_id, label.code == wanted.diagnosis)
+        conditions.append(exists().where(*labels, label.case_id == CaseRow.id))
     if wanted.labelled is not None:
         conditions.append(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
     if wanted.golden is not None:
