@@ -110,7 +110,8 @@ def _network(
     old = request.start
     account: dict[str, Any] = {}
     if old is not None:
-        judges = {prepared.names[i] for i in prepared.parts.test}
+        names = prepared.names
+        judges = {names[i] for i in prepared.parts.test}
         account["started_from"] = start_from(old, network, prepared.modalities, prepared.diagnoses).to_json()
         account["started_from"]["test_cases_that_taught_it"] = len(cases_that_taught(old) & judges)
     for name in request.config.modalities:
