@@ -59,6 +59,12 @@ class Prepared:
         """What each case is called in the bundle."""
         return [name_of(case) for case in self.cases]
 
+    @property
+    def used_names(self) -> tuple[str, ...]:
+        """What the cases that are used are called, in the order of ``used``."""
+        names = self.names
+        return tuple(names[i] for i in self.used)
+
     def split_names(self, everything: Sequence[Case]) -> dict[str, list[str]]:
         """Which cases were in which part, and which of the whole snapshot in none."""
         names = self.names

@@ -140,8 +140,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     )
     card["explanations"] = _explained(bundle, prepared, fit.device, reporter, cancelled)
     reporter.step("saving", 0, 1)
-    names = prepared.names
-    places = Places(tuple(names[i] for i in prepared.used), fit.places(prepared.used))
+    places = Places(prepared.used_names, fit.places(prepared.used))
     save_bundle(bundle, report and replace(report, explanations=card["explanations"]), split, places, manifest)
     _tell_what_came_of_it(request.tracker, bundle, learned)
     reporter.step("saving", 1, 1)
