@@ -32,7 +32,8 @@ from clinical_mm.training.run import train
 from clinical_mm.training.trials import Storage
 
 TITLE = "Retraining over frozen encoders: the feature cache (S7)"
-CASES, EPOCHS = 400, 20  # as many as the default configuration has
+CASES, EPOCHS, USUAL_EPOCHS = 400, 4, 20
+"""The last: as many as the default configuration has."""
 CURVE, DRAWN, LIKE, CURVE_EPOCHS = (1_000, 10_000, 100_000), 10_000, 1_000, 1
 LIMIT = 64 * 1024 * MB
 FROZEN = {
@@ -88,6 +89,8 @@ def _s7(folder: Path) -> str:
     little_new = _retrained(config, folder, "all", before)
     once = _epoch_without(config, folder / "all")
     never = nothing_new.total - nothing_new.of("training") + EPOCHS * once
+    rest, epoch = nothing_new.total - nothing_new.of("training"), nothing_new.of("training") / EPOCHS
+    usual = (rest + USUAL_EPOCHS * epoch) / (rest + USUAL_EPOCHS * once)
     rows = [
         ("nothing is kept: encoders run in every epoch (one epoch measured)", never, "-", EPOCHS * once),
         ("all cases new: features computed once", all_new.total, all_new.of("features"), all_new.of("training")),
@@ -108,7 +111,8 @@ def _s7(folder: Path) -> str:
             "| ratio | here | target S7 |",
             "|---|---|---|",
             f"| features kept / encoders run in every epoch | {nothing_new.total / never:.3f} | <= 0.05 |",
-            f"| the same, an epoch alone | {nothing_new.of('training') / (EPOCHS * once):.3f} | |",
+            f"| the same, reckoned at {USUAL_EPOCHS} epochs, the default | {usual:.3f} | <= 0.05 |",
+            f"| the same, an epoch alone | {epoch / once:.3f} | |",
             f"| features kept / computed once | {nothing_new.total / all_new.total:.3f} | |",
             f"| 1 % new / all new, whole training | {little_new.total / all_new.total:.3f} | <= 0.05 |",
             f"| 1 % new / all new, reading and features | {steps[0] / steps[1]:.3f} | |",
