@@ -6,6 +6,7 @@ restore is under way: while it lies there nothing serves, and the same command b
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -14,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import select
+from sqlalchemy import MetaData, select
 
 from api.backups.archive import DATABASE, Check, DamagedBackup, Manifest, members
 from api.backups.making import Tell
@@ -22,7 +23,7 @@ from api.backups.rows import copy_rows, count_rows
 from api.cases.tables import BlobUseRow
 from api.ground.blobs import Blobs
 from api.ground.database import Database
-from api.ground.migrate import current, revisions, upgrade
+from api.ground.migrate import revisions, upgrade
 from api.ground.unfinished import marker
 from api.models.bundles import Bundles
 from api.problems import Conflict
@@ -58,8 +59,9 @@ def restore(settings: Settings, path: Path, tell: Tell = lambda *_: None) -> Man
     mark.write_text(path.name, encoding="utf-8")
     try:
         manifest = target.fill(path, tell)
-    except BaseException:  # whatever it was, Ctrl-C too
-        target.clear()
+    except BaseException:  # whatever it was, Ctrl-C too; in the moment after the last step it is too late to go back
+        if not target.has_rows():
+            target.clear()
         mark.unlink()
         raise
     mark.unlink()
@@ -75,11 +77,12 @@ class _Target:
         self._folders = {"models": settings.models_folder, "runs": settings.runs_folder}
 
     def has_rows(self) -> bool:
-        if current(self._settings) is None:
-            return False
-        upgrade(self._settings)
+        """Whether any table holds one, of whatever version the tables are."""
+        found = MetaData()
         with _opened(self._settings) as database, database.engine.connect() as connection:
-            return any(count_rows(connection).values())
+            found.reflect(connection)
+            tables = [table for name, table in found.tables.items() if name != "alembic_version"]
+            return any(connection.execute(select(table).limit(1)).first() is not None for table in tables)
 
     def refuse_unless_empty(self) -> None:
         """Raises Conflict."""
@@ -110,6 +113,7 @@ class _Target:
             bundles = Bundles(self._settings.models_folder, self._blobs)
             for model in sorted({name.split("/")[1] for name in manifest.entries if name.startswith("models/")}):
                 bundles.share(model)
+            os.sync()  # before the rows that name them
             self._insert(copy, manifest, tell)
         return manifest
 
