@@ -6,6 +6,7 @@ restore is under way: while it lies there nothing serves, and the same command b
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -14,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import select
+from sqlalchemy import MetaData, select
 
 from api.audit.chain import sign_anew
 from api.audit.tables import AuditHeadRow
@@ -61,8 +62,9 @@ def restore(settings: Settings, path: Path, tell: Tell = lambda *_: None) -> Man
     mark.write_text(path.name, encoding="utf-8")
     try:
         manifest = target.fill(path, tell)
-    except BaseException:  # whatever it was, Ctrl-C too
-        target.clear()
+    except BaseException:  # whatever it was, Ctrl-C too; in the moment after the last step it is too late to go back
+        if not target.has_rows():
+            target.clear()
         mark.unlink()
         raise
     mark.unlink()
@@ -78,12 +80,15 @@ class _Target:
         self._folders = {"models": settings.models_folder, "runs": settings.runs_folder}
 
     def has_rows(self) -> bool:
+        """Whether any table holds one, of whatever version the tables are."""
         if current(self._settings) is None:
-            return False
-        upgrade(self._settings)
+            return False  # looking must not make the file
+        found = MetaData()
         with _opened(self._settings) as database, database.engine.connect() as connection:
-            counted = count_rows(connection)
-            return any(rows for table, rows in counted.items() if table != AuditHeadRow.__tablename__)
+            found.reflect(connection)
+            known = {"alembic_version", AuditHeadRow.__tablename__}
+            tables = [table for name, table in found.tables.items() if name not in known]
+            return any(connection.execute(select(table).limit(1)).first() is not None for table in tables)
 
     def refuse_unless_empty(self) -> None:
         """Raises Conflict."""
@@ -114,6 +119,7 @@ class _Target:
             bundles = Bundles(self._settings.models_folder, self._blobs)
             for model in sorted({name.split("/")[1] for name in manifest.entries if name.startswith("models/")}):
                 bundles.share(model)
+            os.sync()  # before the rows that name them
             self._insert(copy, manifest, tell)
         return manifest
 
