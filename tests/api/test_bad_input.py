@@ -170,7 +170,9 @@ FILES: list[tuple[str, bytes, int]] = [
 ]
 
 
-def test_a_file_that_is_wrong_is_named_and_takes_the_whole_case_with_it(occupied: httpx.Client, stored: Stored) -> None:
+def test_a_file_that_is_wrong_is_pointed_at_without_its_name_and_takes_the_whole_case_with_it(
+    occupied: httpx.Client, stored: Stored
+) -> None:
     before = state_of(stored)
     for name, data, status in FILES:
         answer = occupied.post("/cases", **multipart(case_json(), ("good.png", png(9)), (name, data)))
