@@ -92,7 +92,7 @@ def install(app: Flask, door: Door, *, anonymous: Caller | None, session: Identi
 def _asks_for_methods() -> bool:
     """An OPTIONS request that Flask answers by itself: it says what /openapi.json says, and runs no code of a route."""
     rule = request.url_rule
-    return request.method == "OPTIONS" and rule is not None and bool(rule.provide_automatic_options)
+    return request.method == "OPTIONS" and bool(getattr(rule, "provide_automatic_options", False))  # Flask sets it
 
 
 def _begin_nowhere() -> None:
