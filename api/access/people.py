@@ -39,10 +39,6 @@ class People:
     def __init__(self, database: Database, record: Record, uses: Uses, grants: Grants) -> None:
         self._database, self._record, self._uses, self._grants = database, record, uses, grants
 
-    def claim(self) -> str:
-        """The claim that tells what is open to someone."""
-        return self._grants.claim
-
     def person(self, identity: Identity) -> Person:
         """Who this is; met for the first time, remembered.
 
