@@ -6,16 +6,18 @@ ServiceError               what a caller did or must do; knows its HTTP answer
 ├── Forbidden        403
 ├── Conflict         409
 ├── PreconditionFailed 412
+├── TooLarge         413
 ├── Unsupported      415
 ├── Invalid          422   with JSON pointers
 ├── TooBusy          429   with Retry-After
+│   └── RateLimited        and RateLimit headers
 └── NotReady         503   with Retry-After
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, g, jsonify
@@ -87,6 +89,12 @@ class PreconditionFailed(ServiceError):
     status = HTTPStatus.PRECONDITION_FAILED
 
 
+class TooLarge(ServiceError):
+    """More bytes than are taken."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
 class Unsupported(ServiceError):
     """A file, or a body, of a kind that is not read here."""
 
@@ -105,6 +113,21 @@ class TooBusy(ServiceError):
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
+class RateLimited(TooBusy):
+    """This caller, or this address, asks too often."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[PointedError] = (),
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, errors=errors, retry_after_s=retry_after_s)
+        self.headers = dict(headers or {})
+
+
 class NotReady(ServiceError):
     """Something this needs is not there yet: a model, the database, the blob store."""
 
@@ -115,9 +138,11 @@ CORE_STATUS: dict[type[core.ClinicalMMError], HTTPStatus] = {
     core.InvalidCase: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.UnsupportedFile: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     core.UnreadableFile: HTTPStatus.UNPROCESSABLE_ENTITY,
+    core.DecoderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     core.InvalidConfig: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.NotEnoughData: HTTPStatus.CONFLICT,
+    core.SuspectLabels: HTTPStatus.CONFLICT,
     core.Cancelled: HTTPStatus.CONFLICT,
 }
 """The HTTP answer of each core error; a subclass answers as its nearest listed ancestor."""
@@ -162,6 +187,8 @@ def register(app: Flask) -> None:
 
 def _service_error(error: ServiceError) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, RateLimited):
+        headers |= error.headers
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="clinical_mm"'
     return problem(error.status, error.detail, error.errors, headers)

@@ -1,6 +1,6 @@
-"""``serve``: one process tree - gunicorn with one threaded worker, and an embedded job worker.
+"""``serve``: one process tree - gunicorn with one or more threaded web processes, and an embedded job worker.
 
-The model is loaded in the worker, after the fork: CUDA cannot be forked, and threads do not survive one.
+The model is loaded in each web process, after the fork: CUDA cannot be forked, and threads do not survive one.
 """
 
 from __future__ import annotations
@@ -8,24 +8,44 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
 from api.cases.sweep import sweep_orphans
+from api.ground import tracing
 from api.ground.ground import Ground
+from api.ground.gunicorn_logs import QuietLogger
+from api.ground.logs import configure
 from api.ground.migrate import upgrade
+from api.ground.scope import whole_process
+from api.listener import Listener
+from api.rolling import Draining, Readiness, RollingArbiter
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
 
+if TYPE_CHECKING:
+    from api.models.service import Models
+    from api.services import Services
+
 log = logging.getLogger(__name__)
-GRACE_S = 5
+OPEN_FILES = 65_536
+JOB_WORKER_ENDS_S = 5
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client keeps its counts in files that every web process reads."""
+KEEP_S = 65
+"""Longer than clients and proxies keep an idle connection: who closes first must not be the one who is sent to."""
 
 
 def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: str | None = None) -> None:
@@ -38,48 +58,76 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    configure(settings.log_format, settings.log_level)
+    tracing.check(settings.otlp_endpoint)
+    _allow_many_files()
     upgrade(settings)
     _apart(_tidy, settings)
-    Server(settings, host, port, threads, sign_in_as).run()
+    with _shared_metrics(settings.processes):
+        Server(settings, host, port, threads, sign_in_as).run()
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """Gunicorn, configured here rather than by files or variables."""
 
     def __init__(self, settings: Settings, host: str, port: int, threads: int, sign_in_as: str | None) -> None:
-        self._settings, self._sign_in_as = settings, sign_in_as
+        self.settings, self._sign_in_as = settings, sign_in_as
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
+        self._services: Services | None = None
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
+        self._readiness, self._draining = Readiness(), Draining()
         super().__init__()
 
+    def run(self) -> None:
+        """Until it is told to stop."""
+        RollingArbiter(self, self._readiness, self._draining, self.settings.drain_s).run()
+
     def load_config(self) -> None:
-        """One process, many threads."""
+        """Few processes, many threads."""
         options: dict[str, Any] = {
             "bind": self._bind,
-            "workers": 1,
-            "worker_class": "gthread",
+            "workers": self.settings.processes,
+            "worker_class": Listener,
             "threads": self._threads,
             "timeout": 120,
-            "graceful_timeout": GRACE_S,
-            "loglevel": "warning",
+            "keepalive": KEEP_S,
+            "graceful_timeout": self.settings.grace_s,
+            "logger_class": QuietLogger,
             "proc_name": "clinical-mm",
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # whom to believe about X-Forwarded-* is CLINICAL_MM_PROXIES' to say
             "when_ready": self._ready,
             "on_exit": self._exit,
+            "worker_exit": self._leave,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The application; called in the worker process."""
+        """The application; called in the web process."""
+        _share_cores(self.settings.processes)
         from api.app import create_app
         from api.services import build
+        from clinical_mm.pictures.decoders import decoders_of
 
-        services = build(self._settings)
+        whole_process(None)  # what the command line may, requests may not
+        services = build(self.settings)
+        services.ground.keep_watch()
+        services.forgetting.start()
         services.models.warm_up()
-        return create_app(services=services)
+        decoders_of(self.settings.limits, self.settings.decoders).warm_up()
+        services.audit.reserve()
+        services.anchors.start()
+        self._services = services
+        threading.Thread(target=self._tell_when_warm, args=[services.models], name="tell", daemon=True).start()
+        return create_app(services=services, draining=self._draining)
+
+    def _tell_when_warm(self, models: Models) -> None:
+        while models.is_warming:
+            time.sleep(0.1)
+        self._readiness.tell()
 
     def _ready(self, arbiter: Any) -> None:
         if self._jobs is not None:
@@ -93,11 +141,24 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return ""
         from api.pages.session import sign_in_link
 
-        ground = Ground.of(self._settings)
+        ground = Ground.of(self.settings)
         try:
             return f" - sign in once with {sign_in_link(ground, self._sign_in_as, address)}"
         finally:
             ground.close()
+
+    def _leave(self, arbiter: Any, worker: Any) -> None:
+        """In the web process, when it has answered its last request; the process ends at once.
+
+        Taking apart all that a model has imported takes seconds.
+        """
+        if self._services is not None:
+            self._services.anchors.close()
+            self._services.audit.close()
+            self._services.access.uses.close()
+        if worker.booted and os.getpid() != arbiter.pid:
+            logging.shutdown()
+            os._exit(0)
 
     def _exit(self, _arbiter: Any) -> None:
         if self._jobs is not None:
@@ -133,7 +194,7 @@ class EmbeddedWorker:
         self._stop.set()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-        self._thread.join(timeout=GRACE_S)
+        self._thread.join(timeout=JOB_WORKER_ENDS_S)
 
     def _keep(self) -> None:
         while not self._stop.is_set():
@@ -143,6 +204,33 @@ class EmbeddedWorker:
                 self._stop.wait(0.5)
             if not self._stop.wait(1):
                 log.warning("the job worker ended with %s; starting another", self._process.returncode)
+
+
+def _allow_many_files() -> None:
+    """A thousand connections need more than the usual 1,024 open files."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, OPEN_FILES)), most))
+
+
+@contextmanager
+def _shared_metrics(processes: int) -> Iterator[None]:
+    """A folder for the counts of several processes, so that whichever answers /metrics tells of all."""
+    if processes == 1:
+        yield
+        return
+    owner, folder = os.getpid(), tempfile.mkdtemp(prefix="clinical-mm-metrics-")
+    os.environ[METRICS_FOLDER] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:  # a web process leaves by the same way
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _share_cores(processes: int) -> None:
+    """Threads that spin for each other ruin two models on the same cores; read by torch when it is loaded."""
+    if processes > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
 
 
 def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
@@ -155,7 +243,8 @@ def _apart(step: Callable[[Settings], None], settings: Settings) -> None:
 def _tidy(settings: Settings) -> None:
     ground = Ground.of(settings)
     try:
-        removed = sweep_orphans(ground)
+        ground.blobs.check()
+        removed = sweep_orphans(ground) + ground.spool.sweep()
     finally:
         ground.close()
     if removed:

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "retraining",
     "killed_runs",
     "serving",
+    "load",
     "explaining",
     "explaining_served",
     "cxr_cases",
@@ -31,9 +32,13 @@ BENCHMARKS = (
     "fusions",
     "label_efficiency",
     "active_review",
+    "label_noise",
     "cautions",
     "pages",
     "negation",
+    "memory",
+    "many_cases",
+    "deidentifying",
 )
 
 

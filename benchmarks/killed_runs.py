@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from api.ground.migrate import upgrade
+from api.ground.scope import whole_process
 from api.models.tables import ModelRow
 from api.promotion.tables import DecisionRow
 from api.services import Services, build
@@ -142,6 +143,7 @@ def _ready(workspace: Path, url: str) -> Settings:
 
 
 def _killed(settings: Settings, names: list[str], kills: int) -> Tally:
+    whole_process("the benchmark is its own operator")
     services, workers = build(settings), Workers(settings, names)
     try:
         return _through(services, workers, kills)

@@ -56,6 +56,8 @@ class Case:
         images: files in the order sent; several DICOM instances of one series are read as one volume.
         diagnoses: catalogue codes; None = unlabelled, () = labelled with none of the catalogue's diagnoses.
         label_from: ids of the reviews that name this label; empty = it is as it was sent.
+        label_by: ids of the keys whose word the label is; empty = not told.
+        golden: its label is locked; it judges models and never teaches one.
     """
 
     patient: Patient
@@ -67,6 +69,8 @@ class Case:
     external_id: str | None = None
     acquired_at: datetime | None = None
     label_from: tuple[str, ...] = ()
+    label_by: tuple[str, ...] = ()
+    golden: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vitals", MappingProxyType(dict(self.vitals)))

@@ -92,7 +92,7 @@ class Catalogue(BaseModel):
         found = _by_name(self)[0].get(name)
         if found is None:
             known = ", ".join(v.name for v in self.vitals)
-            raise UnknownCode(f"unknown vital {name!r}; known: {known}", pointer)
+            raise UnknownCode(f"unknown vital{_named(name, pointer)}; known: {known}", pointer)
         return found
 
     def diagnosis(self, code: str, pointer: str = "") -> Diagnosis:
@@ -100,7 +100,7 @@ class Catalogue(BaseModel):
         found = _by_name(self)[1].get(code)
         if found is None:
             known = ", ".join(d.code for d in self.diagnoses)
-            raise UnknownCode(f"unknown diagnosis {code!r}; known: {known}", pointer)
+            raise UnknownCode(f"unknown diagnosis{_named(code, pointer)}; known: {known}", pointer)
         return found
 
     def measure(self, name: str, value: float, unit: str | None = None, pointer: str = "") -> float:
@@ -142,7 +142,13 @@ def convert(value: float, unit: str, vital: Vital, pointer: str = "") -> float:
             quantity = _units().Quantity(value * one.magnitude, one.units)
             return float(_by_mass(quantity, target, vital.molar_mass_g_per_mol).to(target.units).magnitude)
     except (pint.PintError, lark.exceptions.LarkError, ArithmeticError, ValueError) as error:
-        raise UnitMismatch(f"{vital.name}: unit {unit!r} does not convert into {vital.unit!r}", pointer) from error
+        told = f"{vital.name}: the unit{_named(unit, pointer)} does not convert into {vital.unit!r}"
+        raise UnitMismatch(told, pointer) from error
+
+
+def _named(word: str, pointer: str) -> str:
+    """The word that is wrong, unless a pointer finds it: what a caller sends is not said back, it may be a name."""
+    return "" if pointer else f" {word!r}"
 
 
 def _by_mass(quantity: Any, target: Any, grams_a_mole: float | None) -> Any:

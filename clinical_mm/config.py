@@ -229,7 +229,7 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
         if str(name_or_path) not in known_configs():
-            raise InvalidConfig(f"no configuration {str(name_or_path)!r}; known: {', '.join(known_configs())}")
+            raise InvalidConfig(f"no configuration of this name; known: {', '.join(known_configs())}")
         path = config_folder() / "models" / f"{name_or_path}.yaml"
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))

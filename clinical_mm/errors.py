@@ -4,12 +4,15 @@ ClinicalMMError
 ├── InvalidCase            the case itself is wrong; carries where (JSON pointer) and why
 │   ├── UnknownCode        a vital or diagnosis that the catalogue does not hold
 │   ├── ImplausibleValue   a number no patient can have
-│   └── UnitMismatch       a unit that does not convert into the catalogue's
+│   ├── UnitMismatch       a unit that does not convert into the catalogue's
+│   └── Identified         it tells who the patient is, and must not
 ├── UnsupportedFile        the bytes are not of a kind that is read here
 ├── UnreadableFile         the bytes claim a supported kind, but do not decode
+├── DecoderUnavailable     no process to decode a file in: all are busy, or none starts
 ├── InvalidConfig          a model configuration that cannot be used
 ├── InvalidBundle          a folder that is not a trained model, or not a safe one
 ├── NotEnoughData          too few labelled cases to do what was asked
+├── SuspectLabels          a reviewer's labels are unlikely, and the label policy ends the training
 └── Cancelled              whoever asked for the work no longer wants it
 """
 
@@ -47,12 +50,20 @@ class UnitMismatch(InvalidCase):
     """A unit that is not UCUM, or does not convert into the catalogue's unit."""
 
 
+class Identified(InvalidCase):
+    """A case that tells who the patient is where none may; what stands where is told, never its value."""
+
+
 class UnsupportedFile(ClinicalMMError):
     """The bytes are of no kind that is read here (HTTP 415)."""
 
 
 class UnreadableFile(ClinicalMMError):
     """The bytes claim to be a supported kind, but do not decode (HTTP 422)."""
+
+
+class DecoderUnavailable(ClinicalMMError):
+    """No process to decode a file in: all are busy, or none starts (HTTP 503)."""
 
 
 class InvalidConfig(ClinicalMMError):
@@ -65,6 +76,10 @@ class InvalidBundle(ClinicalMMError):
 
 class NotEnoughData(ClinicalMMError):
     """Too few labelled cases for what was asked; the message tells how many there are and how many it takes."""
+
+
+class SuspectLabels(ClinicalMMError):
+    """A reviewer's labels are unlike the others', and the policy of labels ends a training then; the key is named."""
 
 
 class Cancelled(ClinicalMMError):

@@ -63,6 +63,8 @@ class FeatureCache:
     def __init__(self, path: Path, limit_bytes: int) -> None:
         """``limit_bytes``: of features; the file is somewhat larger."""
         self._path, self._limit = path, limit_bytes
+        self.looked_up: Callable[[int, int], None] = lambda found, missed: None
+        """Told of each ``get``: how many contents were found, how many not."""
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -82,6 +84,7 @@ class FeatureCache:
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             found |= self._with_file("read", partial(_known, encoder=encoder, contents=some), dict[str, Features]())
+        self.looked_up(len(found), len(set(wanted)) - len(found))
         return found
 
     def put(self, encoder: str, found: Mapping[str, Features]) -> None:

@@ -30,6 +30,8 @@ class UsedCase:
         content_sha256: of what the model was shown: note, vitals, age, sex, and its images' contents.
         images: SHA-256 of each image file.
         label_from: ids of the reviews that named the label; empty = it was as sent, or the model is older than this.
+        label_by: ids of the keys whose word the label was; empty = not told.
+        golden: the label was locked.
     """
 
     case: str
@@ -39,6 +41,8 @@ class UsedCase:
     content_sha256: str
     images: tuple[str, ...]
     label_from: tuple[str, ...] = ()
+    label_by: tuple[str, ...] = ()
+    golden: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Manifest:
                     content_sha256(case),
                     tuple(image.sha256 for image in case.images),
                     case.label_from,
+                    case.label_by,
+                    case.golden,
                 )
                 for case, name in zip(cases, names, strict=True)
             )
@@ -88,6 +94,8 @@ class Manifest:
             ("content_sha256", pa.string()),
             ("images", pa.list_(pa.string())),
             ("label_from", pa.list_(pa.string())),
+            ("label_by", pa.list_(pa.string())),
+            ("golden", pa.bool_()),
         ]
         rows = [asdict(case) for case in self.cases]
         parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), path)
@@ -115,7 +123,7 @@ def content_sha256(case: Case) -> str:
 def _rows(table: Iterable[Mapping[str, Any]]) -> Iterator[UsedCase]:
     for row in table:
         labels = None if row["diagnoses"] is None else tuple(row["diagnoses"])
-        lists = {"images": tuple(row["images"]), "label_from": tuple(row.get("label_from", ()))}
+        lists = {key: tuple(row.get(key, ())) for key in ("images", "label_from", "label_by")}
         yield UsedCase(**{**row, "diagnoses": labels, **lists})
 
 

@@ -78,6 +78,27 @@ class Metrics(BaseModel):
     uncertainty: str = "95 % intervals, bootstrap over whole patients"
 
 
+class ReviewerFigure(BaseModel):
+    """How many of a key's labels are unlikely, given the rest of their case."""
+
+    reviewer: str
+    labels: int
+    suspicious: Figure
+    named: bool
+
+
+class Labels(BaseModel):
+    """Where the snapshot's labels come from, what the label policy left out, and what a check of them found."""
+
+    as_sent: int
+    reviewed: int
+    golden: int
+    left_out: dict[str, int]
+    checked: int
+    suspicious: int
+    reviewers: list[ReviewerFigure]
+
+
 class Data(BaseModel):
     """The cases behind a part of the work."""
 
@@ -92,6 +113,7 @@ class Data(BaseModel):
     with_modality: dict[str, int]
     synthetic: bool
     how: str
+    labels: Labels | None = None
 
 
 class GroupFigure(BaseModel):
@@ -178,11 +200,11 @@ def model_card(
             decision_threshold="a probability of one half, or the most probable where exactly one diagnosis holds",
         ),
         evaluation_data=None if report is None else _evaluated(data, report),
-        training_data=_taught(data),
+        training_data=_taught(data).model_copy(update={"labels": _labels(kept.get("labels"))}),
         quantitative_analyses=None if report is None else _analyses(report),
         explanations=[_explainer(row) for row in kept.get("explanations", ())],
         ethical_considerations=list(ETHICAL),
-        caveats_and_recommendations=[*kept["limits"], *_caveats(report)],
+        caveats_and_recommendations=[*kept["limits"], *_caveats(report), *_of_labels(kept.get("labels"))],
     )
 
 
@@ -270,6 +292,29 @@ def _caveats(report: Mapping[str, Any] | None) -> Sequence[str]:
     unequal = [f"{g['by']} {g['group']}" for g in report.get("groups", ()) if g["unequal"]]
     found = [f"Another quality than for everyone else was measured for: {', '.join(unequal)}."] if unequal else []
     return [*found, "Measured on cases of the same hospitals that taught it; another hospital measures anew."]
+
+
+def _labels(account: Mapping[str, Any] | None) -> Labels | None:
+    """None for a model from before labels were checked, or one that was made outside the service."""
+    if account is None:
+        return None
+    told, noise = account["report"], account["noise"]
+    return Labels(
+        **{key: told[key] for key in ("as_sent", "reviewed", "golden", "left_out")},
+        checked=noise["checked"],
+        suspicious=noise["suspicious"],
+        reviewers=[
+            ReviewerFigure(
+                reviewer=one["reviewer"], labels=one["labels"], suspicious=one["share"], named=bool(one["said"])
+            )
+            for one in noise["reviewers"]
+        ],
+    )
+
+
+def _of_labels(account: Mapping[str, Any] | None) -> Sequence[str]:
+    said = [one["said"] for one in ((account or {}).get("noise") or {}).get("reviewers", ()) if one["said"]]
+    return [f"Of the labels that taught: {one}." for one in said]
 
 
 def _span(acquired: Sequence[str] | None) -> str:

@@ -152,7 +152,7 @@ class Predictor:
         if target is None:
             target = self.predict([case])[0].diagnoses[0].code
         if target not in self.diagnoses:
-            raise UnknownCode(f"this model has no diagnosis {target!r}; it has: {', '.join(self.diagnoses)}", "/target")
+            raise UnknownCode(f"this model has no such diagnosis; it has: {', '.join(self.diagnoses)}", "/target")
         way = explainer(method or str(offered(self.card)[0]["method"]))
         if not way.applies(self):
             raise InvalidConfig(f"method {way.name!r} says nothing of this model: {way.__doc__}")

@@ -4,8 +4,12 @@ from alembic import context
 
 import api.access.tables
 import api.audit.tables
+import api.backups.tables
+import api.bulk.tables
 import api.cases.tables
+import api.erasures.tables
 import api.explanations.tables
+import api.idempotency.tables
 import api.models.tables
 import api.predictions.tables
 import api.promotion.tables

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from api.ground.scope import whole_process
+
 REPOSITORY = Path(__file__).parent.parent
 
 # Many small tensors on few cores: threads that spin for each other only slow the suite down.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+whole_process("tests look into every project; a request of the server they start stands in its caller's alone")
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,8 @@ def trained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle_copy(trained_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model that a test may spoil."""
     return Path(shutil.copytree(trained_bundle, tmp_path / "bundle"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--record-examples`` writes the examples of the OpenAPI document anew (tests/api/examples.py)."""
+    parser.addoption("--record-examples", action="store_true", help="write api/examples.json anew")

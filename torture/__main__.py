@@ -16,7 +16,23 @@ from pathlib import Path
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "torture.md"
-ORDEALS: tuple[str, ...] = ("dependencies",)
+ORDEALS: tuple[str, ...] = (
+    "audit_calls",
+    "audit_tampering",
+    "bombs",
+    "canaries",
+    "disk_full",
+    "killed_uploads",
+    "mutated",
+    "outages",
+    "payloads",
+    "poisoned_labels",
+    "restored",
+    "roles",
+    "same_study",
+    "schemathesis_checks",
+    "dependencies",
+)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""/v1/project: the project of the key, and how its cases are read."""
+"""/v1/project: the project of the key, how its cases are read, what is done with who they are about."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ def blueprint(projects: Projects) -> APIBlueprint:
     @api.patch("/project", responses={200: ProjectOut})
     @needs(Role.ADMIN)
     def change_project(body: ProjectChange) -> Answer:
-        """`read_first`: the pages show a model's answer only after the reader's own verdict; this API always does."""
-        if body.read_first is None:
-            return answer(projects.own(caller()))
-        return answer(projects.change(caller(), read_first=body.read_first))
+        """How cases are read, and what is done with who they are about.
+
+        `read_first`: the pages show a model's answer only after the reader's own verdict; this API always does.
+        `deidentify`: what is done with identity in cases that come from now on; stored ones stay as they are.
+        """
+        return answer(projects.change(caller(), body))
 
     return api

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from clinical_mm.importing.case_json import Line, Moment
 
@@ -29,6 +29,7 @@ class ApiKeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
 class ApiKeyMade(ApiKeyOut):
@@ -43,12 +44,29 @@ class ApiKeyList(BaseModel):
     items: list[ApiKeyOut]
 
 
-class ProjectOut(BaseModel):
-    """A project and how its cases are read."""
+class PersonOut(BaseModel):
+    """Someone whom the provider knows and who came here."""
 
     model_config = ConfigDict(from_attributes=True)
+    id: str
+    name: str
+    issuer: str
+    subject: str
+    created_at: datetime
+    last_used_at: datetime | None
+    blocked_at: datetime | None
+
+
+Deidentify = Literal["keep", "pseudonymise", "refuse"]
+"""What is done with identity on the way in."""
+
+
+class ProjectOut(BaseModel):
+    """A project, how its cases are read, and what is done with who they are about."""
+
     name: str
     read_first: bool
+    deidentify: Deidentify
     created_at: datetime
 
 
@@ -56,4 +74,5 @@ class ProjectChange(BaseModel):
     """What may be changed; a field that is absent stays."""
 
     model_config = ConfigDict(extra="forbid")
-    read_first: bool | None = None
+    read_first: StrictBool | None = None
+    deidentify: Deidentify | None = None

@@ -7,9 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,51 +15,24 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from api.access.limits import Limits
+from api.access.roles import Caller, Role
 from api.access.schemas import ApiKeyOut
 from api.access.tables import ApiKeyRow, ProjectRow
+from api.access.uses import Uses
 from api.ground.clock import now
 from api.ground.database import Database
 from api.ground.ids import new_id
-from api.problems import Forbidden, NotFound, Unauthenticated
+from api.ground.scope import everywhere
+from api.problems import NotFound, TooBusy, Unauthenticated
 
+__all__ = ["DEFAULT_PROJECT", "Access", "Caller", "Record", "Role", "project_id_of"]
 DEFAULT_PROJECT = "default"
 REMEMBERED_S = 300
 """How long a verified secret need not be hashed again; revocation is looked up at every request all the same."""
-
-
-class Role(StrEnum):
-    """What a key may do; each includes the ones before."""
-
-    VIEWER = "viewer"
-    CLINICIAN = "clinician"
-    TRAINER = "trainer"
-    ADMIN = "admin"
-
-    def includes(self, needed: Role) -> bool:
-        """Whether this role may do what ``needed`` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who is calling: a key of one project, in one role."""
-
-    project_id: str
-    key_id: str
-    name: str
-    role: Role
-
-    @property
-    def signature(self) -> str:
-        """How the caller is named beside what it did: short enough for every table's column."""
-        return f"{self.name} ({self.key_id})"[:160]
-
-    def require(self, needed: Role) -> None:
-        """Raise Forbidden where the role does not include ``needed``."""
-        if not self.role.includes(needed):
-            raise Forbidden(f"this needs the role {needed}; the key {self.key_id} has {self.role}")
-
+HASHED_AT_ONCE, PATIENCE_S = 2, 1.0
+"""Each hash takes 19 MB and some 20 ms of a core: a flood of wrong keys must leave the others theirs."""
+ENDS_SOON = timedelta(days=14)
 
 Record = Callable[..., None]
 """Writes an audit entry into a transaction; the trail's own room lies above this one."""
@@ -70,34 +41,47 @@ Record = Callable[..., None]
 class Access:
     """Makes, checks and revokes keys."""
 
-    def __init__(self, database: Database, record: Record) -> None:
+    def __init__(self, database: Database, record: Record, limits: Limits | None = None) -> None:
+        """``limits``: where failures are counted; None = nowhere."""
         self._database = database
         self._record = record
+        self._limits = limits
+        self.uses = Uses(database)
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id minimum
+        self._hashing = threading.BoundedSemaphore(HASHED_AT_ONCE)
         self._verified: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
-    def authenticate(self, presented: str) -> Caller:
-        """The caller that a key opens for; raises Unauthenticated."""
-        key_id = _key_id(presented)
-        with self._database.reading() as session:
-            row = session.get(ApiKeyRow, key_id)
-        if row is None or not self._matches(row, presented):
-            raise Unauthenticated("the API key is not valid")
-        return _caller(row)
+    def authenticate(self, presented: str, address: str = "") -> Caller:
+        """The caller that a key opens for.
+
+        Raises:
+            Unauthenticated: it opens for nobody.
+            RateLimited: too many from this address did not; a key that was right a few minutes ago is let in all the
+                same, so that nobody is locked out by others of their address.
+        """
+        try:
+            row = self._row_of(presented, address)
+        except Unauthenticated:
+            if self._limits is not None:
+                self._limits.count_failure(address)
+            raise
+        caller = _caller(row)  # a key that has ended is no guess, and counts as none
+        self.uses.note(row)
+        return caller
 
     def caller_of(self, key_id: str) -> Caller:
         """The caller of a key already verified (a session); raises Unauthenticated when it has ended since."""
-        with self._database.reading() as session:
+        with everywhere("the key tells the project"), self._database.reading() as session:
             row = session.get(ApiKeyRow, key_id)
         if row is None:
             raise Unauthenticated("the key of this session is gone: sign in again")
+        self.uses.note(row)
         return _caller(row)
 
     def operator(self, project: str = DEFAULT_PROJECT) -> Caller:
         """Whoever runs commands on the machine itself: admin, named so in the audit trail."""
-        with self._database.transaction() as session:
-            return Caller(_project(session, project).id, "command-line", "command line", Role.ADMIN)
+        return Caller(project_id_of(self._database, project), "command-line", "command line", Role.ADMIN)
 
     def create_key(
         self, caller: Caller, role: Role, name: str, expires_at: datetime | None = None
@@ -125,7 +109,8 @@ class Access:
         caller.require(Role.ADMIN)
         query = select(ApiKeyRow).where(ApiKeyRow.project_id == caller.project_id).order_by(ApiKeyRow.id.desc())
         with self._database.reading() as session:
-            return [ApiKeyOut.model_validate(row) for row in session.scalars(query)]
+            rows = list(session.scalars(query))
+        return [ApiKeyOut.model_validate(row).model_copy(update={"last_used_at": self.uses.last(row)}) for row in rows]
 
     def revoke(self, caller: Caller, key_id: str) -> None:
         """End a key now; raises NotFound."""
@@ -133,23 +118,42 @@ class Access:
         with self._database.transaction() as session:
             row = session.get(ApiKeyRow, key_id)
             if row is None or row.project_id != caller.project_id:
-                raise NotFound(f"no key {key_id}")
+                raise NotFound("no such key in this project")
             row.revoked_at = row.revoked_at or now()
             self._record(session, caller, "key.revoke", "key", key_id)
 
-    def _matches(self, row: ApiKeyRow, presented: str) -> bool:
-        digest = hashlib.sha256(presented.encode()).hexdigest()
+    def _row_of(self, presented: str, address: str) -> ApiKeyRow:
+        key_id = _key_id(presented)
+        with everywhere("the key tells the project"), self._database.reading() as session:
+            row = session.get(ApiKeyRow, key_id)
+        if row is None or not self._is_remembered(row, presented):
+            if self._limits is not None:
+                self._limits.refuse_guessing(address)
+            if row is None or not self._matches(row, presented):
+                raise Unauthenticated("the API key is not valid")
+        return row
+
+    def _is_remembered(self, row: ApiKeyRow, presented: str) -> bool:
         with self._lock:
             known, until = self._verified.get(row.id, ("", 0.0))
-        if until > time.monotonic() and secrets.compare_digest(known, digest):
-            return True
+        return until > time.monotonic() and secrets.compare_digest(known, _digest(presented))
+
+    def _matches(self, row: ApiKeyRow, presented: str) -> bool:
+        if not self._hashing.acquire(timeout=PATIENCE_S):
+            raise TooBusy("too many keys are being checked: try again", retry_after_s=1)
         try:
             self._hasher.verify(row.secret_hash, presented)
         except (VerificationError, InvalidHashError):
             return False
+        finally:
+            self._hashing.release()
         with self._lock:
-            self._verified[row.id] = (digest, time.monotonic() + REMEMBERED_S)
+            self._verified[row.id] = (_digest(presented), time.monotonic() + REMEMBERED_S)
         return True
+
+
+def _digest(presented: str) -> str:
+    return hashlib.sha256(presented.encode()).hexdigest()
 
 
 def _key_id(presented: str) -> str:
@@ -165,7 +169,19 @@ def _caller(row: ApiKeyRow) -> Caller:
         raise Unauthenticated("the API key was revoked")
     if row.expires_at is not None and row.expires_at <= now():
         raise Unauthenticated("the API key has expired")
-    return Caller(row.project_id, row.id, row.name, Role(row.role))
+    ends_soon = row.expires_at is not None and row.expires_at <= now() + ENDS_SOON
+    return Caller(row.project_id, row.id, row.name, Role(row.role), row.expires_at if ends_soon else None)
+
+
+def project_id_of(database: Database, name: str) -> str:
+    """The id of the project of a name, which is made where there is none."""
+    with everywhere("a project is looked up by its name"):
+        with database.reading() as session:
+            found = session.scalar(select(ProjectRow.id).where(ProjectRow.name == name))
+        if found is not None:
+            return found
+        with database.transaction() as session:
+            return _project(session, name).id
 
 
 def _project(session: Session, name: str) -> ProjectRow:

@@ -21,9 +21,6 @@ def blueprint(audit: Audit) -> APIBlueprint:
     @needs(Role.ADMIN)
     def list_audit(query: AuditQuery) -> Answer:
         """Entries of the project, newest first."""
-        page = audit.list(
-            caller(), object_id=query.object_id, action=query.action, cursor=query.cursor, limit=query.limit
-        )
-        return answer(page)
+        return answer(audit.list(caller(), query))
 
     return api

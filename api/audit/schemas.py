@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AuditEventOut(BaseModel):
-    """One act."""
+    """One call or act: who, when, what, from where, with what result; and its place in the hash chain."""
 
     model_config = ConfigDict(from_attributes=True)
     id: int
@@ -19,8 +19,13 @@ class AuditEventOut(BaseModel):
     action: str
     object_type: str
     object_id: str
+    source: str
+    route: str
+    result: str
     request_id: str | None
     detail: dict[str, Any]
+    previous: str
+    hash: str
 
 
 class AuditPage(BaseModel):
@@ -36,5 +41,8 @@ class AuditQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     object_id: str | None = Field(None, max_length=80)
     action: str | None = Field(None, max_length=60)
-    cursor: int | None = Field(None, ge=1, le=2**31 - 1)
+    result: str | None = Field(
+        None, max_length=20, description="`changed`, `answered`, `unchanged`, or a status such as `403`"
+    )
+    cursor: int | None = Field(None, ge=1, le=2**63 - 1)
     limit: int = Field(50, ge=1, le=200)

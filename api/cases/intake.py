@@ -4,102 +4,84 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from api.cases.schemas import CaseIn, Upload
-from api.problems import Invalid, PointedError, Unsupported
+from api.ground.spool import Spool, printable
+from api.problems import Invalid, NotReady, PointedError, Unsupported
+from api.settings import Settings
 from clinical_mm.case import ImageFile
-from clinical_mm.errors import UnreadableFile, UnsupportedFile
+from clinical_mm.errors import DecoderUnavailable, UnreadableFile, UnsupportedFile
+
+if TYPE_CHECKING:
+    from clinical_mm.pictures.decoders import Decoders
+    from clinical_mm.pictures.inspection import Findings
 
 PIXELS = "pixels"
 """The attribute of a file that holds its pixels' statistics (clinical_mm/pictures/statistics.py)."""
+RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file that decodes, and what its header told."""
+    """A file that decodes, and what was found in it."""
 
     name: str
-    data: bytes
-    sha256: str
-    media_type: str
-    frames: int
-    rows: int
-    columns: int
-    attributes: dict[str, Any]
+    upload: Upload
+    found: Findings
 
 
-def check_files(uploads: Sequence[Upload], most: int) -> list[CheckedFile]:
-    """Decode every file.
+def check_files(uploads: Sequence[Upload], settings: Settings) -> list[CheckedFile]:
+    """Decode every file, in a process that may crash.
 
     Raises:
-        Invalid: more files than ``most``.
+        Invalid: more files than a case may have.
         Unsupported: a file is none of DICOM, PNG and JPEG.
-        Invalid: a file claims to be one and does not decode.
+        Invalid: a file claims to be one and does not decode, or asks for more than the limits.
+        NotReady: no decoder is free.
     """
+    from clinical_mm.pictures.decoders import decoders_of
+
+    most = settings.max_files_per_case
     if len(uploads) > most:
         fault = PointedError(pointer="/files", detail=f"{len(uploads)} files; a case may have {most}")
         raise Invalid("too many files", errors=[fault])
-    return [_check(position, upload) for position, upload in enumerate(uploads)]
+    decoders = decoders_of(settings.limits, settings.decoders)
+    return [_check(position, upload, decoders) for position, upload in enumerate(uploads)]
 
 
 def body_sha256(body: CaseIn, uploads: Sequence[Upload]) -> str:
     """What tells one request from another under the same Idempotency-Key."""
     digest = hashlib.sha256(body.model_dump_json().encode())
     for upload in uploads:
-        digest.update(hashlib.sha256(upload.data).digest())
+        digest.update(bytes.fromhex(upload.sha256))
     return digest.hexdigest()
 
 
 def as_image(file: CheckedFile) -> ImageFile:
     """The file as the learning core takes it."""
-    return ImageFile(file.name, file.data)
+    return ImageFile(file.name, file.upload.path, file.upload.sha256)
 
 
-def _check(position: int, upload: Upload) -> CheckedFile:
-    from clinical_mm.pictures import pixel_statistics, read_picture
-
-    where, pointer = f"file {position} ({_printable(upload.name)})", f"/files/{position}"
+def _check(position: int, upload: Upload, decoders: Decoders) -> CheckedFile:
+    where, pointer = f"file {position}", f"/files/{position}"
     try:
-        picture = read_picture(upload.data)
+        found = decoders.inspect(upload.path)
     except UnsupportedFile as error:
         fault = PointedError(pointer=pointer, detail=str(error))
         raise Unsupported(f"{where}: {error}", errors=[fault]) from error
     except UnreadableFile as error:
         raise Invalid(f"{where}: {error}", errors=[PointedError(pointer=pointer, detail=str(error))]) from error
-    windows = [{"name": w.name, "center": w.center, "width": w.width} for w in picture.windows]
-    rows, columns = picture.size
-    return CheckedFile(
-        name=_printable(upload.name) or f"file-{position}",
-        data=upload.data,
-        sha256=hashlib.sha256(upload.data).hexdigest(),
-        media_type=picture.media_type,
-        frames=picture.frame_count,
-        rows=rows,
-        columns=columns,
-        attributes={
-            **_storable(picture.attributes),
-            "series_uid": picture.series_uid,
-            "windows": windows,
-            "default_window": list(picture.default_window),
-            "value_range": list(picture.value_range),
-            "color": picture.rgb is not None,
-            PIXELS: pixel_statistics(picture),
-        },
-    )
+    except DecoderUnavailable as error:
+        raise NotReady(f"{where}: {error}", retry_after_s=RETRY_AFTER_S) from error
+    return CheckedFile(name=printable(upload.name) or f"file-{position}", upload=upload, found=found)
 
 
-def _printable(name: str) -> str:
-    return "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())[:255]
-
-
-def _storable(value: Any) -> Any:
-    """Header values as JSON that both databases can hold: PostgreSQL stores no NUL in text."""
-    if isinstance(value, dict):
-        return {str(k): _storable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(v) for v in value]
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode()
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+def spool(folder: Spool, name: str, data: bytes, until: ExitStack) -> Upload:
+    """A file that comes from no request, as one that does; it is gone when ``until`` ends."""
+    file = folder.file(name)
+    until.callback(file.discard)
+    file.write(data)
+    return Upload(name, file.path, file.sha256, file.size)

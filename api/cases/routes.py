@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.cases.files import Files
 from api.cases.schemas import (
     CaseChange,
@@ -27,8 +29,10 @@ from api.cases.schemas import (
     Upload,
 )
 from api.cases.service import Cases
-from api.ground.strict import parse_json, storable
-from api.ground.wire import SECURITY, Answer, answer, binary, nothing
+from api.ground.spool import SpoolFile
+from api.ground.strict import parse_json
+from api.ground.wire import SECURITY, Answer, answer, binary, media, nothing, refusals, told
+from api.idempotency.header import IDEMPOTENT, idempotency_key
 from api.problems import Invalid, PointedError, pointed
 
 TAG = Tag(name="cases", description="What one patient brings: images, note, vitals.")
@@ -45,6 +49,7 @@ CASE_BODY: dict[str, Any] = {
                     "case": {"$ref": "#/components/schemas/CaseDocument"},
                     "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
                 },
+                "additionalProperties": False,
             },
             "encoding": {"case": {"contentType": "application/json"}},
         },
@@ -57,23 +62,26 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
     """The routes over the case services."""
     api = APIBlueprint("cases", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/cases", responses={201: CaseOut}, openapi_extensions={"x-body": "case"})
+    @api.post(
+        "/cases",
+        responses={201: CaseOut, **refusals(400, 409, 413, 415)},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location", "ETag"], body="case"),
+    )
     @needs(Role.CLINICIAN)
     def submit_case() -> Answer:
         """Store a case, whole or not at all. `Idempotency-Key` makes a repeated call answer the same."""
         body, uploads = _sent_case()
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not (0 < len(key) <= 200 and key.isprintable() and storable(key)):
-            raise Invalid("Idempotency-Key must have 1 to 200 printable characters")
-        stored = cases.submit(caller(), body, uploads, key)
+        stored = cases.submit(caller(), body, uploads, idempotency_key())
         headers = {"Location": f"/v1/cases/{stored.case.id}", "ETag": f'"{stored.case.version}"'}
-        return answer(stored.case, 201, headers)
+        return answer(cases.shown(stored.case), 201, headers)
 
     @api.get("/cases", responses={200: CasePage})
     @needs(Role.VIEWER)
     def list_cases(query: CaseFilter) -> Answer:
         """Cases, newest first or in the order of the worklist."""
-        return answer(cases.list(caller(), query))
+        page = cases.list(caller(), query)
+        shows(case.id for case in page.items)
+        return answer(page.model_copy(update={"items": [cases.shown(case) for case in page.items]}))
 
     @api.get("/cases/counts", responses={200: CaseCounts})
     @needs(Role.VIEWER)
@@ -81,28 +89,40 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         """How many cases wait for a review, under the same conditions as the list."""
         return answer(cases.counts(caller(), query))
 
-    @api.get("/cases/<id>", responses={200: CaseOut})
+    @api.get(
+        "/cases/<id>",
+        responses={200: CaseOut, 304: None},
+        openapi_extensions=told(takes=["If-None-Match"], gives=["ETag"]),
+    )
     @needs(Role.VIEWER)
     def get_case(path: CasePath) -> Answer:
         """One case."""
         found = cases.get(caller(), path.id)
-        return answer(found, headers={"ETag": f'"{found.version}"'}).make_conditional(request)
+        return answer(cases.shown(found), headers={"ETag": f'"{found.version}"'}).make_conditional(request)
 
-    @api.patch("/cases/<id>", responses={200: CaseOut})
+    @api.patch(
+        "/cases/<id>",
+        responses={200: CaseOut, **refusals(412)},
+        openapi_extensions=told(takes=["If-Match"], gives=["ETag"]),
+    )
     @needs(Role.CLINICIAN)
     def change_case(path: CasePath, body: CaseChange) -> Answer:
         """Change note, vitals, diagnoses or acquired_at; null removes, absent stays. `If-Match` guards."""
         changed = cases.change(caller(), path.id, body, _if_match())
-        return answer(changed, headers={"ETag": f'"{changed.version}"'})
+        return answer(cases.shown(changed), headers={"ETag": f'"{changed.version}"'})
 
-    @api.delete("/cases/<id>", responses={204: None})
+    @api.delete("/cases/<id>", responses={204: None, **refusals(412)}, openapi_extensions=told(takes=["If-Match"]))
     @needs(Role.ADMIN)
     def erase_case(path: CasePath) -> Answer:
         """Erase row, predictions, reviews and blobs for good; the audit trail says so."""
         cases.erase(caller(), path.id, _if_match())
         return nothing()
 
-    @api.get("/cases/<id>/files/<n>", responses={200: None})
+    @api.get(
+        "/cases/<id>/files/<n>",
+        responses={200: media("application/dicom", "image/png", "image/jpeg"), 304: None},
+        openapi_extensions=told(takes=["If-None-Match"], gives=["ETag", "Content-Disposition"]),
+    )
     @needs(Role.VIEWER)
     def get_file(path: FilePath) -> Answer:
         """The stored object, as it was sent."""
@@ -111,7 +131,7 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         headers = {"Content-Disposition": f'attachment; filename="{safe}"', "ETag": f'"{file.sha256}"'}
         return binary(file.data, file.media_type, headers).make_conditional(request)
 
-    @api.get("/cases/<id>/files/<n>/preview.png", responses={200: None})
+    @api.get("/cases/<id>/files/<n>/preview.png", responses={200: media("image/png")})
     @needs(Role.VIEWER)
     def get_preview(path: FilePath, query: PreviewQuery) -> Answer:
         """A picture of one frame."""
@@ -119,7 +139,11 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         png = files.preview(caller(), path.id, path.n, window=window, frame=query.frame, size=query.size)
         return binary(png, "image/png", IMMUTABLE)
 
-    @api.get("/cases/<id>/files/<n>/raw", responses={200: None})
+    @api.get(
+        "/cases/<id>/files/<n>/raw",
+        responses={200: media("application/octet-stream")},
+        openapi_extensions=told(gives=["X-Rows", "X-Columns", "X-Slope", "X-Intercept"]),
+    )
     @needs(Role.VIEWER)
     def get_raw(path: FilePath, query: RawQuery) -> Answer:
         """One frame as 16-bit little-endian values; headers tell rows, columns, slope and intercept."""
@@ -140,15 +164,33 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
         return _parse(request.get_data(cache=False)), []
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("send application/json, or multipart/form-data with parts `case` and `files`")
+    if "files" in request.form:
+        fault = PointedError(pointer="/files", detail="came without a filename")
+        raise Invalid("a part `files` needs a filename", errors=[fault])
     unknown = sorted((set(request.form) - {"case"}) | (set(request.files) - {"case", "files"}))
     if unknown:
         raise Invalid("unknown parts", errors=[PointedError(pointer=f"/{n}", detail="no such part") for n in unknown])
     sent = [text.encode() for text in request.form.getlist("case")]
-    sent += [part.read() for part in request.files.getlist("case")]
+    sent += [_text(part) for part in request.files.getlist("case")]
     if len(sent) != 1:
         fault = PointedError(pointer="/case", detail=f"required once; it came {len(sent)} times")
         raise Invalid("send one part `case`", errors=[fault])
-    return _parse(sent[0]), [Upload(f.filename or "", f.read()) for f in request.files.getlist("files")]
+    return _parse(sent[0]), [_upload(part) for part in request.files.getlist("files")]
+
+
+def _text(part: FileStorage) -> bytes:
+    """A part ``case`` that came as a file, as short as one that came as text."""
+    most: int = current_app.config["MAX_FORM_MEMORY_SIZE"]
+    text = part.stream.read(most + 1)
+    if len(text) > most:
+        raise RequestEntityTooLarge
+    return text
+
+
+def _upload(part: FileStorage) -> Upload:
+    file = part.stream
+    assert isinstance(file, SpoolFile)  # noqa: S101 - StrictRequest gives no other
+    return Upload(part.filename or "", file.path, file.sha256, file.size)
 
 
 def _parse(text: bytes) -> CaseIn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,10 +21,12 @@ Order = Literal["newest", "worklist", "uncertainty", "disagreement", "informatio
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came: its name and its bytes."""
+    """A file as it came: its name, and where its bytes lie until the request is over."""
 
     name: str
-    data: bytes
+    path: Path
+    sha256: str
+    size: int
 
 
 class PatientOut(BaseModel):
@@ -61,11 +64,15 @@ class CaseOut(BaseModel):
     diagnoses: list[str] | None
     labelled_by: str | None
     labelled_at: datetime | None
+    golden_by: str | None
+    golden_at: datetime | None
     review: Review
     uncertainty: float | None
     disagreement: float | None
     information: float | None
     synthetic: bool
+    deidentification: dict[str, Any] | None
+    """What was removed on the way in, by name and count; null = the case is as it was sent."""
     acquired_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -87,6 +94,7 @@ class CaseConditions(BaseModel):
     q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
     diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
     labelled: bool | None = None
+    golden: Annotated[bool | None, Field(description="its label is locked, and it judges models")] = None
     since: Moment | None = Field(None, description="stored at or after this moment")
 
 
@@ -95,7 +103,7 @@ class CaseFilter(CaseConditions):
 
     review: Annotated[Review | None, Field(description="how far its review is")] = None
     order: Annotated[Order, Field(description="always the largest first; newest first among equals")] = "newest"
-    cursor: Annotated[str | None, Field(max_length=80)] = None
+    cursor: Annotated[str | None, Field(max_length=120, description="`next_cursor` of the page before")] = None
     limit: int = Field(50, ge=1, le=200)
 
 

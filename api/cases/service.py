@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,15 +15,19 @@ from sqlalchemy.orm import Session
 from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases import worklist
-from api.cases.intake import CheckedFile, as_image, body_sha256, check_files
+from api.cases.forgetting import remember_erased
+from api.cases.identity import Identity
+from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
-from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow, IdempotencyKeyRow, ReviewState
+from api.cases.tables import BlobUseRow, CaseFileRow, CaseLabelRow, CaseRow, ReviewState, StagedFileRow
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
-from api.problems import Conflict, Invalid, NotFound, PointedError, PreconditionFailed
+from api.ground.rounding import rounded
+from api.idempotency.service import IdempotencyKeys, SentKey
+from api.problems import Conflict, NotFound, PreconditionFailed
 from clinical_mm.case import Case
 from clinical_mm.importing.case_json import CaseDocument, case_to_json
 
@@ -46,6 +51,8 @@ class Cases:
         self._ground = ground
         self._audit = audit
         self._weigh = weigh
+        self._identity = Identity(ground)
+        self._keys = IdempotencyKeys(ground)
 
     def submit(
         self,
@@ -60,31 +67,31 @@ class Cases:
 
         Raises:
             InvalidCase, Unsupported, Invalid: what was sent is wrong; nothing is stored.
+            Identified: the project takes no case that tells who it is about.
             Conflict: the project has a case of that external_id.
             Invalid: the Idempotency-Key came with another body before.
         """
         caller.require(Role.CLINICIAN)
-        sent = body_sha256(body, uploads)
-        earlier = self._replayed(caller, idempotency_key, sent)
-        if earlier is not None:
-            return Submitted(earlier, created=False)
-        files = check_files(uploads, self._ground.settings.max_files_per_case)
-        case = body.to_case(self._ground.catalogue, [as_image(f) for f in files])
-        try:
-            self._refuse_twice(caller, case.external_id)
-            row = self._store(caller, case, files, (idempotency_key, sent), synthetic=synthetic)
-        except Conflict:  # perhaps this very request, sent twice, was stored meanwhile
-            earlier = self._replayed(caller, idempotency_key, sent)
-            if earlier is None:
-                raise
-            return Submitted(earlier, created=False)
-        return Submitted(case_out(row), created=True)
+        identity = self._identity.of(caller.project_id)
+        key, known = identity.sent_key(idempotency_key, body_sha256(body, uploads))
+
+        def store() -> Submitted:
+            with ExitStack() as spooled:
+                files = check_files(uploads, self._ground.settings)
+                clean, files, removed = identity.apply(body, files, spooled)
+                case = clean.to_case(self._ground.catalogue, [as_image(f) for f in files])
+                self._refuse_twice(caller, identity.external_ids(body.external_id))
+                row = self._store(caller, case, files, key, synthetic=synthetic, removed=removed)
+                return Submitted(case_out(row), created=True)
+
+        return self._keys.once(caller, key, store, lambda id_: Submitted(self.get(caller, id_), created=False), known)
 
     def submit_case(self, caller: Caller, case: Case, *, synthetic: bool = False) -> CaseOut:
         """Store a case that an importer or the phantom made, through the same checks."""
         body = CaseDocument.model_validate(case_to_json(case))
-        uploads = [Upload(image.name, image.read()) for image in case.images]
-        return self.submit(caller, body, uploads, synthetic=synthetic).case
+        with ExitStack() as spooled:
+            uploads = [spool(self._ground.spool, image.name, image.read(), spooled) for image in case.images]
+            return self.submit(caller, body, uploads, synthetic=synthetic).case
 
     def get(self, caller: Caller, case_id: str) -> CaseOut:
         """One case; raises NotFound."""
@@ -97,31 +104,41 @@ class Cases:
         Raises:
             Invalid: the cursor is not one of this order.
         """
-        query = worklist.page(caller.project_id, wanted)
+        query = worklist.page(caller.project_id, wanted, self._also(caller, wanted))
         with self._ground.database.reading() as session:
             rows = list(session.scalars(query.limit(wanted.limit + 1)))
         items = [case_out(row) for row in rows[: wanted.limit]]
         more = len(rows) > wanted.limit
         return CasePage(items=items, next_cursor=worklist.position(items[-1], wanted.order) if more else None)
 
+    def shown(self, case: CaseOut) -> CaseOut:
+        """A case as an answer shows it: what could tell a probability to many digits in few."""
+        digits = self._ground.settings.score_digits
+        return case.model_copy(update={name: rounded(getattr(case, name), digits) for name in worklist.DOUBTS})
+
     def counts(self, caller: Caller, wanted: CaseConditions) -> CaseCounts:
         """How many cases of each state of review fit."""
         with self._ground.database.reading() as session:
-            return worklist.count(session, caller.project_id, wanted)
+            return worklist.count(session, caller.project_id, wanted, self._also(caller, wanted))
 
     def change(self, caller: Caller, case_id: str, change: CaseChange, seen: Collection[str] | None = None) -> CaseOut:
         """Change what ``change`` names.
 
         Raises:
             PreconditionFailed: the stored version is not among those ``seen``.
+            Conflict: it is a golden case.
             InvalidCase: a vital or diagnosis is wrong, or nothing would be left of the case.
+            Identified: the project takes no note that tells who it is about.
         """
         caller.require(Role.CLINICIAN)
         named = change.model_dump(exclude_unset=True)
+        identity = self._identity.of(caller.project_id)
         with self._ground.database.transaction() as session:
             row = self.row(session, caller.project_id, case_id, lock=True)
             _match(row, seen)
+            _refuse_locked(row)
             before = core_case(row, self._ground.blobs)
+            named, row.deidentification = identity.change(row.patient_id, named, row.deidentification)
             stored = case_to_json(before)
             document = CaseDocument.model_validate({**stored, **{k: named[k] for k in named if named[k] is not None}})
             for key in (k for k in named if named[k] is None):
@@ -143,16 +160,26 @@ class Cases:
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
                 _match(row, seen)
-                case = hashed_case(row)
-                mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id == row.id)
-                others = select(BlobUseRow.sha256).where(BlobUseRow.case_id != row.id)
-                blobs = list(session.scalars(mine.where(BlobUseRow.sha256.not_in(others))))
-                session.query(IdempotencyKeyRow).filter_by(case_id=row.id).delete()
-                session.delete(row)
+                blobs = self.remove(session, [row])
                 self._audit.record(session, caller, "case.erase", "case", case_id, blobs=len(blobs))
-                self._ground.forget([case])  # before the commit: a crash after it must leave nothing behind
             for digest in blobs:
                 self._ground.blobs.delete(digest)
+        self._ground.database.wipe()
+
+    def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
+        """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that nothing else uses."""
+        ids, cases = [row.id for row in rows], [hashed_case(row) for row in rows]
+        mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id.in_(ids)).distinct()
+        others = select(BlobUseRow.sha256).where(BlobUseRow.case_id.not_in(ids))
+        staged = select(StagedFileRow.sha256)
+        unshared = (BlobUseRow.sha256.not_in(others), BlobUseRow.sha256.not_in(staged))
+        blobs = list(session.scalars(mine.where(*unshared)))
+        for row in rows:
+            session.delete(row)
+        session.flush()
+        self._ground.forget(cases)  # before the commit: a crash after it must leave nothing behind
+        remember_erased(session, cases)
+        return blobs
 
     def select(self, project_id: str, wanted: Mapping[str, Any]) -> Iterator[Case]:
         """Cases of a project as the learning core takes them, oldest first; ``wanted`` is a CaseFilter as JSON."""
@@ -185,6 +212,16 @@ class Cases:
                 found.update(session.scalars(select(CaseRow.id).where(CaseRow.id.in_(wanted[start : start + PAGE]))))
         return found
 
+    def patients(self, caller: Caller, case_ids: Iterable[str]) -> set[str]:
+        """The patients of those of these cases that are stored in the project."""
+        wanted, found = list(case_ids), set[str]()
+        with self._ground.database.reading() as session:
+            for start in range(0, len(wanted), PAGE):
+                some = CaseRow.id.in_(wanted[start : start + PAGE])
+                query = select(CaseRow.patient_id).where(CaseRow.project_id == caller.project_id, some)
+                found.update(session.scalars(query))
+        return found
+
     def labels(self, caller: Caller, case_ids: Sequence[str]) -> dict[str, Sequence[str] | None]:
         """The diagnoses of those of these cases that are stored in the project, by id."""
         query = select(CaseRow).where(CaseRow.project_id == caller.project_id, CaseRow.id.in_(case_ids))
@@ -196,7 +233,7 @@ class Cases:
         query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)
         found = session.scalar(query.with_for_update() if lock else query)
         if found is None:
-            raise NotFound(f"no case {case_id!r} in this project")
+            raise NotFound("no such case in this project")
         return found
 
     def core(self, row: CaseRow) -> Case:
@@ -207,6 +244,9 @@ class Cases:
     def label(row: CaseRow, diagnoses: Sequence[str] | None, by: str | None, at: datetime | None) -> None:
         """Set or take away the label in force, with who and when."""
         row.diagnoses = None if diagnoses is None else sorted(set(diagnoses))
+        kept = [label for label in row.labels if label.code in (diagnoses or ())]
+        new = set(diagnoses or ()) - {label.code for label in kept}
+        row.labels = [*kept, *(CaseLabelRow(project_id=row.project_id, code=code) for code in sorted(new))]
         row.labelled_by = None if diagnoses is None else by
         row.labelled_at = None if diagnoses is None else at
 
@@ -224,25 +264,39 @@ class Cases:
         row.updated_at = now()
 
     def _store(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        key: SentKey | None,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
         stored = False
         try:
             with self._ground.blobs.writing():
                 for file in files:
-                    self._ground.blobs.put(file.data)
-                row = self._insert(caller, case, files, key, synthetic=synthetic)
+                    self._ground.blobs.put_file(file.upload.path, file.upload.sha256)
+                row = self._insert(caller, case, files, key, synthetic=synthetic, removed=removed)
                 stored = True
         except IntegrityError as error:
-            raise Conflict(f"a case with external_id {case.external_id!r} exists already") from error
+            raise Conflict("a case of this external_id exists already") from error
         finally:
             if not stored:
-                discard_unused(self._ground, {file.sha256 for file in files})
+                discard_unused(self._ground, {file.upload.sha256 for file in files})
         return row
 
     def _insert(
-        self, caller: Caller, case: Case, files: Sequence[CheckedFile], key: tuple[str | None, str], *, synthetic: bool
+        self,
+        caller: Caller,
+        case: Case,
+        files: Sequence[CheckedFile],
+        key: SentKey | None,
+        *,
+        synthetic: bool,
+        removed: dict[str, Any] | None,
     ) -> CaseRow:
         moment = now()
         row = CaseRow(
@@ -255,6 +309,7 @@ class Cases:
             note=case.note,
             vitals=dict(case.vitals),
             synthetic=synthetic,
+            deidentification=removed,
             acquired_at=case.acquired_at,
             created_at=moment,
             updated_at=moment,
@@ -266,50 +321,44 @@ class Cases:
         with self._ground.database.transaction() as session:
             session.add(row)
             session.flush()
-            session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.sha256 for f in files})
-            if key[0] is not None:
-                session.add(
-                    IdempotencyKeyRow(
-                        project_id=caller.project_id, key=key[0], body_sha256=key[1], case_id=row.id, created_at=moment
-                    )
-                )
+            session.add_all(BlobUseRow(case_id=row.id, sha256=digest) for digest in {f.upload.sha256 for f in files})
+            self._keys.keep(session, caller, key, row.id, case_id=row.id)
             self._audit.record(session, caller, "case.submit", "case", row.id, files=len(files))
         return row
 
-    def _replayed(self, caller: Caller, key: str | None, sent: str) -> CaseOut | None:
-        if key is None:
-            return None
-        with self._ground.database.reading() as session:
-            known = session.get(IdempotencyKeyRow, (caller.project_id, key))
-            if known is None:
-                return None
-            if known.body_sha256 != sent:
-                fault = PointedError(pointer="", detail="this Idempotency-Key came with another body before")
-                raise Invalid("the Idempotency-Key was used for another case", errors=[fault])
-            return case_out(self.row(session, caller.project_id, known.case_id))
+    def _also(self, caller: Caller, wanted: CaseConditions) -> Sequence[str]:
+        return self._identity.of(caller.project_id).searched(wanted.q) if wanted.q else ()
 
-    def _refuse_twice(self, caller: Caller, external_id: str | None) -> None:
-        if external_id is None:
+    def _refuse_twice(self, caller: Caller, external_ids: Sequence[str]) -> None:
+        if not external_ids:
             return
-        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id == external_id)
+        query = select(CaseRow.id).where(CaseRow.project_id == caller.project_id, CaseRow.external_id.in_(external_ids))
         with self._ground.database.reading() as session:
             found = session.scalar(query)
         if found is not None:
-            raise Conflict(f"a case with external_id {external_id!r} exists already: {found}")
+            raise Conflict(f"a case of this external_id exists already: {found}")
 
 
 def _file_row(position: int, file: CheckedFile) -> CaseFileRow:
     return CaseFileRow(
         position=position,
         name=file.name,
-        media_type=file.media_type,
-        sha256=file.sha256,
-        size=len(file.data),
-        frames=file.frames,
-        rows=file.rows,
-        columns=file.columns,
-        attributes=file.attributes,
+        media_type=file.found.media_type,
+        sha256=file.upload.sha256,
+        size=file.upload.size,
+        frames=file.found.frames,
+        rows=file.found.rows,
+        columns=file.found.columns,
+        attributes={**file.found.attributes, PIXELS: file.found.statistics},
     )
+
+
+def _refuse_locked(row: CaseRow) -> None:
+    """Neither its label nor what a model is shown of a golden case: either would move what models are judged by."""
+    if row.golden_at is not None:
+        raise Conflict(
+            f"a golden case stays as {row.golden_by} locked it: an admin takes it out of the golden set first"
+        )
 
 
 def _match(row: CaseRow, seen: Collection[str] | None) -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, select, true, union
 
-from api.cases.tables import BlobUseRow
+from api.cases.tables import BlobUseRow, StagedFileRow
 from api.ground.clock import now
 from api.ground.ground import Ground
 
 YOUNG = timedelta(hours=1)
 
 
+def in_use(among: AbstractSet[str] | None = None) -> CompoundSelect[str]:
+    """A query for the blobs of cases, and of files that wait for theirs; all of them, or those ``among`` some."""
+    tables = (BlobUseRow, StagedFileRow)
+    return union(*(select(t.sha256).where(true() if among is None else t.sha256.in_(among)) for t in tables))
+
+
 def discard_unused(ground: Ground, digests: AbstractSet[str]) -> None:
-    """Remove those of ``digests`` that no case uses. In an object store they are left to the sweep."""
-    if not digests or not ground.blobs.is_folder:
+    """Remove those of ``digests`` that no case uses; in an object store or an outage they are left to the sweep."""
+    if not digests or not ground.blobs.is_folder or ground.database.is_away:
         return
     with ground.blobs.removing():
         with ground.database.reading() as session:
-            used = set(session.scalars(select(BlobUseRow.sha256).where(BlobUseRow.sha256.in_(digests))))
+            used = set(session.scalars(in_use(digests)))
         for digest in digests - used:
             ground.blobs.delete(digest)
 
@@ -32,7 +38,7 @@ def sweep_orphans(ground: Ground) -> int:
     with ground.blobs.removing():
         ground.blobs.remove_unfinished()
         with ground.database.reading() as session:
-            used = set(session.scalars(select(BlobUseRow.sha256).distinct()))
+            used = set(session.scalars(in_use()))
         for digest, written in list(ground.blobs.list()):
             if digest not in used and written <= youngest:
                 ground.blobs.delete(digest)

@@ -1,4 +1,4 @@
-"""Cases, their files, and the idempotency keys they were sent with."""
+"""Cases and their files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy.orm import LoaderCriteriaOption, Mapped, mapped_column, relationship, with_loader_criteria
 
 from api.ground.database import Base
+from api.ground.fence import OfProject, fenced_through
 
 NOT_KNOWN = -1.0
 """Sorts last on every database, where NULL would sort first on one and last on the other."""
@@ -25,13 +26,14 @@ class ReviewState(IntEnum):
     UNREVIEWED = 3
 
 
-class CaseRow(Base):
+class CaseRow(OfProject, Base):
     """A case as accepted; ``version`` is its ETag and grows with every change."""
 
     __tablename__ = "cases"
     __table_args__ = (
         UniqueConstraint("project_id", "external_id"),
         Index("ix_cases_project_id_id", "project_id", "id"),
+        Index("ix_cases_review_state", "project_id", "review_state", "id"),
         Index("ix_cases_worklist", "project_id", "review_state", "uncertainty", "id"),
         Index("ix_cases_uncertainty", "project_id", "uncertainty", "id"),
         Index("ix_cases_disagreement", "project_id", "disagreement", "id"),
@@ -56,6 +58,9 @@ class CaseRow(Base):
     given_by: Mapped[str | None] = mapped_column(String(160))
     given_at: Mapped[datetime | None]
     review_state: Mapped[int] = mapped_column(default=ReviewState.UNREVIEWED)
+    golden_by: Mapped[str | None] = mapped_column(String(160))
+    golden_at: Mapped[datetime | None]
+    """Who locked the label, and when; NULL = it follows from the reviews. A golden case judges and never teaches."""
     contested: Mapped[bool] = mapped_column(default=False)
     """Two reviewers name different diagnoses."""
     uncertainty: Mapped[float] = mapped_column(default=NOT_KNOWN)
@@ -63,13 +68,26 @@ class CaseRow(Base):
     information: Mapped[float] = mapped_column(default=NOT_KNOWN)
     """All 0..1 of the newest prediction (predictions/doubt.py); kept here so that an index can sort by them."""
     synthetic: Mapped[bool] = mapped_column(default=False)
+    deidentification: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What was removed on the way in, by name and count, never by value. NULL = the case is as it was sent."""
     acquired_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     version: Mapped[int] = mapped_column(default=1)
+    labels: Mapped[list[CaseLabelRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
     files: Mapped[list[CaseFileRow]] = relationship(
         order_by="CaseFileRow.position", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
+
+
+class CaseLabelRow(OfProject, Base):
+    """One diagnosis of a case's label in force once more: what finds the cases of a rare one among a million."""
+
+    __tablename__ = "case_labels"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    code: Mapped[str] = mapped_column(String(64), primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
 class CaseFileRow(Base):
@@ -90,6 +108,16 @@ class CaseFileRow(Base):
     """What others need of it: modality, body_part, view_position, series_uid, window presets, pixel statistics."""
 
 
+class StagedFileRow(Base):
+    """A file that was sent with many cases at once and waits for the case that names it; its blob is no orphan."""
+
+    __tablename__ = "staged_files"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("bulk_runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(500), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
 class BlobUseRow(Base):
     """Which case a blob belongs to: its files and the heat maps of its explanations. A blob of no case is an orphan."""
 
@@ -99,13 +127,26 @@ class BlobUseRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
-class IdempotencyKeyRow(Base):
-    """A request already answered; the same key with the same body gets the same answer."""
+_owner = CaseRow.__table__.alias("owner")
 
-    __tablename__ = "idempotency_keys"
 
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
-    key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    body_sha256: Mapped[str] = mapped_column(String(64))
-    case_id: Mapped[str] = mapped_column(String(40))
-    created_at: Mapped[datetime]
+def _files_of(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        CaseFileRow,
+        lambda cls: select(_owner.c.id).where(_owner.c.id == cls.case_id, _owner.c.project_id == project_id).exists(),
+        include_aliases=True,
+        propagate_to_loaders=False,
+    )
+
+
+fenced_through(CaseFileRow, _files_of)
+
+
+class ErasedContentRow(Base):
+    """Under what features of an erased case may be kept, on whatever machine: forgetting.py."""
+
+    __tablename__ = "erased_contents"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    content: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime]

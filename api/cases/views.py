@@ -28,11 +28,14 @@ def case_out(row: CaseRow) -> CaseOut:
         diagnoses=row.diagnoses,
         labelled_by=row.labelled_by,
         labelled_at=row.labelled_at,
+        golden_by=row.golden_by,
+        golden_at=row.golden_at,
         review=REVIEW[row.review_state],
         uncertainty=known(row.uncertainty),
         disagreement=known(row.disagreement),
         information=known(row.information),
         synthetic=row.synthetic,
+        deidentification=row.deidentification,
         acquired_at=row.acquired_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -66,6 +69,7 @@ def _case(row: CaseRow, images: Sequence[ImageFile]) -> Case:
         images=tuple(images),
         diagnoses=None if row.diagnoses is None else tuple(row.diagnoses),
         acquired_at=row.acquired_at,
+        golden=row.golden_at is not None,
     )
 
 

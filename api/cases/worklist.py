@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, cast, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from api.cases.schemas import CaseConditions, CaseCounts, CaseFilter, CaseOut, Order, Review
-from api.cases.tables import NOT_KNOWN, CaseRow, ReviewState
+from api.cases.tables import NOT_KNOWN, CaseLabelRow, CaseRow, ReviewState
 from api.cases.views import REVIEW
+from api.ground.cursors import opened, sealed
+from api.ground.ids import first_id
 from api.problems import Invalid, PointedError
 
 SORTED_BY: dict[Order, tuple[str, ...]] = {
@@ -26,15 +29,24 @@ STATES: dict[Review, int] = {name: state for state, name in REVIEW.items()}
 BETWEEN = "~"
 
 
-def fitting(project_id: str, wanted: CaseConditions) -> Select[CaseRow]:
+def fitting(project_id: str, wanted: CaseConditions, also: Sequence[str] = ()) -> Select[CaseRow]:
     """The cases of a project that fit, in no order."""
-    return select(CaseRow).where(*_conditions(project_id, wanted))
+    return select(CaseRow).where(*_conditions(project_id, wanted, also))
 
 
-def page(project_id: str, wanted: CaseFilter) -> Select[CaseRow]:
-    """The cases that fit, in the order asked for, after the cursor; raises Invalid where it is of another order."""
+def page(project_id: str, wanted: CaseFilter, also: Sequence[str] = ()) -> Select[CaseRow]:
+    """The cases that fit, in the order asked for, after the cursor; raises Invalid where it is of another order.
+
+    ``also``: ids that ``wanted.q`` has where identity was taken away.
+    """
     columns = [getattr(CaseRow, name) for name in SORTED_BY[wanted.order]]
-    query = fitting(project_id, wanted).order_by(*(column.desc() for column in columns))
+    query = fitting(project_id, wanted, also)
+    if wanted.diagnosis and wanted.order == "newest":
+        # the labels of one diagnosis stand in the order of their cases: however rare it is, none is looked at in vain
+        query = query.join(CaseLabelRow, CaseLabelRow.case_id == CaseRow.id)
+        query = query.where(CaseLabelRow.project_id == project_id, CaseLabelRow.code == wanted.diagnosis)
+        columns = [CaseLabelRow.case_id]
+    query = query.order_by(*(column.desc() for column in columns))
     if wanted.cursor is None:
         return query
     return query.where(tuple_(*columns) < tuple_(*_parsed(wanted.cursor, wanted.order)))
@@ -47,7 +59,7 @@ def position(case: CaseOut, order: Order) -> str:
         "review_state": STATES[case.review],
         **{name: NOT_KNOWN if (key := getattr(case, name)) is None else key for name in DOUBTS},
     }
-    return BETWEEN.join(str(found[name]) for name in SORTED_BY[order])
+    return sealed(BETWEEN.join(str(found[name]) for name in SORTED_BY[order]))
 
 
 def is_position(cursor: str, order: Order) -> bool:
@@ -59,34 +71,41 @@ def is_position(cursor: str, order: Order) -> bool:
     return True
 
 
-def count(session: Session, project_id: str, wanted: CaseConditions) -> CaseCounts:
+def count(session: Session, project_id: str, wanted: CaseConditions, also: Sequence[str] = ()) -> CaseCounts:
     """How many cases of each state of review fit."""
-    query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted))
+    query = select(CaseRow.review_state, func.count()).where(*_conditions(project_id, wanted, also))
     counted = dict.fromkeys(STATES, 0)
     for state, cases in session.execute(query.group_by(CaseRow.review_state)):
         counted[REVIEW[state]] = cases
     return CaseCounts(**counted, all=sum(counted.values()))
 
 
-def _conditions(project_id: str, wanted: CaseConditions) -> list[ColumnElement[bool]]:
+def _conditions(project_id: str, wanted: CaseConditions, also: Sequence[str]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [CaseRow.project_id == project_id]
     if wanted.q:
         found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
-        conditions.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in found)))
+        in_words = [column.icontains(wanted.q, autoescape=True) for column in found]
+        named = [column.in_(also) for column in (CaseRow.patient_id, CaseRow.external_id)] if also else []
+        conditions.append(or_(*in_words, *named))
     if wanted.diagnosis:
-        conditions.append(cast(CaseRow.diagnoses, String).contains(f'"{wanted.diagnosis}"', autoescape=True))
+        label = aliased(CaseLabelRow)  # not the one that a page may be joined with
+        labels = (label.project_id == project_id, label.code == wanted.diagnosis)
+        conditions.append(exists().where(*labels, label.case_id == CaseRow.id))
     if wanted.labelled is not None:
         conditions.append(CaseRow.diagnoses.is_not(None) if wanted.labelled else CaseRow.diagnoses.is_(None))
+    if wanted.golden is not None:
+        conditions.append(CaseRow.golden_at.is_not(None) if wanted.golden else CaseRow.golden_at.is_(None))
     if wanted.since is not None:
-        conditions.append(CaseRow.created_at >= wanted.since)
+        conditions += [CaseRow.created_at >= wanted.since, CaseRow.id >= first_id("case", wanted.since)]
     if isinstance(wanted, CaseFilter) and wanted.review is not None:
         conditions.append(CaseRow.review_state == STATES[wanted.review])
     return conditions
 
 
 def _parsed(cursor: str, order: Order) -> list[Any]:
-    names, parts = SORTED_BY[order], cursor.split(BETWEEN)
+    names = SORTED_BY[order]
     try:
+        parts = opened(cursor).split(BETWEEN)
         return [_value(name, part) for name, part in zip(names, parts, strict=True)]
     except ValueError as error:
         fault = PointedError(pointer="/cursor", detail=f"no cursor of the order {order}: take next_cursor as it came")

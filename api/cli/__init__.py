@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from api.ground.scope import whole_process
 from clinical_mm.errors import ClinicalMMError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -14,13 +15,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("api.cli.serve:worker", "A job worker alone, for several machines against one PostgreSQL."),
     "demo": ("api.cli.demo:demo", "Synthetic cases, a model trained on them, pages to review."),
     "keys": ("api.cli.keys:keys", "API keys: create, list, revoke."),
+    "people": ("api.cli.people:people", "People of the OpenID Connect provider: list, block, unblock."),
     "projects": ("api.cli.projects:projects", "Projects: list, set how cases are read."),
     "cases": ("api.cli.cases:cases", "Cases: import, list, export, delete."),
+    "deidentify": ("api.cli.deidentify:deidentify", "A folder of files or cases without who they are about."),
     "train": ("api.cli.train:train", "Retrain from the stored cases, in the foreground."),
     "predict": ("api.cli.ask:predict", "Print the prediction for a stored case."),
     "explain": ("api.cli.ask:explain", "Print why the model says so."),
     "evaluate": ("api.cli.ask:evaluate", "The evaluation report of a model."),
     "models": ("api.cli.models:models", "The registry: list, show, promote, rollback, export."),
+    "audit": ("api.cli.audit:audit", "The audit trail: verify, export, anchor."),
+    "backup": ("api.cli.backup:backup", "Back up everything; verify a backup; list those that were made."),
+    "restore": ("api.cli.backup:restore", "Put a backup back into an empty place."),
     "db": ("api.cli.db:db", "The database: upgrade, current."),
     "doctor": ("api.cli.doctor:doctor", "Check the environment; say what to do about each fault."),
 }
@@ -62,6 +68,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
       clinical-mm serve --port 8000
     """
     ctx.obj = debug
+    whole_process("the command line is the operator's")
 
 
 def main() -> None:

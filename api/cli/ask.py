@@ -46,6 +46,8 @@ def explain(case_id: str, target: str | None, method: str | None, baselines: tup
       clinical-mm explain case_0dj3... --method counterfactuals | jq .counterfactuals
       clinical-mm explain case_0dj3... --baseline imaging=blurred
     """
+    from api.explanations.schemas import ExplanationIn
+
     asked = dict(pair.split("=", 1) for pair in baselines if "=" in pair)
     if len(asked) < len(baselines):
         raise click.BadParameter(
@@ -54,7 +56,8 @@ def explain(case_id: str, target: str | None, method: str | None, baselines: tup
     with services() as built:
         caller = operator(built, project)
         prediction = built.predictions.create(caller, case_id, None)
-        explanation = built.explanations.create(caller, prediction.id, target, [method] if method else None, asked)
+        question = ExplanationIn(target=target, methods=[method] if method else None, baselines=asked or None)
+        explanation = built.explanations.create(caller, prediction.id, question)
         print_json(explanation.model_dump(mode="json"))
 
 

@@ -1,4 +1,4 @@
-"""``clinical-mm cases``: import, list, measure, export, delete."""
+"""``clinical-mm cases``: import, list, golden, measure, export, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from api.cli.context import operator, project_option, services
-from api.cli.output import json_option, print_rows
+from api.cli.output import json_option, print_json, print_rows
 
 
 @click.group()
@@ -49,7 +49,9 @@ def import_(path: Path, format_: str, project: str, as_json: bool) -> None:
                 continue
             where = item.external_id or item.patient.id
             try:
-                built.cases.submit_case(caller, item)
+                stored = built.cases.submit_case(caller, item)
+                if item.golden:
+                    built.golden.add(caller, stored.id)
                 outcomes.append({"outcome": "accepted", "case": where, "reason": ""})
             except Conflict:
                 outcomes.append({"outcome": "present", "case": where, "reason": "stored before"})
@@ -78,6 +80,67 @@ def list_(labelled: bool | None, query: str | None, limit: int, project: str, as
         rows = [c.model_dump(mode="json") for c in page.items]
     columns = ["id", "external_id", "diagnoses", "created_at"]
     print_rows(rows, columns, as_json=as_json, empty="no cases: clinical-mm cases import, or POST /v1/cases")
+
+
+@cases.group()
+def golden() -> None:
+    """The golden set: cases with a locked label, which judge every model and teach none.
+
+    \b
+    Example:
+      clinical-mm cases golden add case_0dj3...
+      clinical-mm cases golden list
+    """
+
+
+@golden.command()
+@click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
+@project_option
+def add(case_ids: tuple[str, ...], project: str) -> None:
+    """Lock the labels of cases as they are now.
+
+    \b
+    Example:
+      clinical-mm cases golden add case_0dj3... case_0dj4...
+    """
+    with services() as built:
+        caller = operator(built, project)
+        for case_id in case_ids:
+            built.golden.add(caller, case_id)
+            click.echo(f"golden: {case_id}")
+
+
+@golden.command()
+@click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
+@project_option
+def remove(case_ids: tuple[str, ...], project: str) -> None:
+    """Let the labels of cases follow from their reviews again.
+
+    \b
+    Example:
+      clinical-mm cases golden remove case_0dj3...
+    """
+    with services() as built:
+        caller = operator(built, project)
+        for case_id in case_ids:
+            built.golden.remove(caller, case_id)
+            click.echo(f"not golden: {case_id}")
+
+
+@golden.command("list")
+@project_option
+@json_option
+def list_golden(project: str, as_json: bool) -> None:
+    """Every golden case, with who locked its label and when.
+
+    \b
+    Example:
+      clinical-mm cases golden list --json
+    """
+    with services() as built:
+        rows = [case.model_dump(mode="json") for case in built.golden.list(operator(built, project))]
+    columns = ["id", "external_id", "diagnoses", "golden_by", "golden_at"]
+    print_rows(rows, columns, as_json=as_json, empty="no golden cases: clinical-mm cases golden add ID")
 
 
 @cases.command()
@@ -133,3 +196,56 @@ def delete(case_id: str, yes: bool, project: str) -> None:
             click.confirm(f"erase case {case_id} ({case.external_id or case.patient.id}) for good?", abort=True)
         built.cases.erase(caller, case_id)
     click.echo(f"erased {case_id}")
+
+
+@cases.command("erase-patient")
+@click.argument("patient_id", metavar="PATIENT")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+def erase_patient(patient_id: str, yes: bool, project: str) -> None:
+    """Erase all that is stored of a patient; prints the certificate as JSON.
+
+    \b
+    Example:
+      clinical-mm cases erase-patient P-17 > certificate.json
+    """
+    from api.erasures.schemas import ErasureIn
+
+    if not yes:
+        click.confirm(f"erase every case of patient {patient_id} for good?", abort=True, err=True)
+    with services() as built:
+        print_json(
+            built.erasures.erase(operator(built, project), ErasureIn(patient=patient_id)).model_dump(mode="json")
+        )
+
+
+@cases.command("erase-again")
+@click.argument("certificates", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@project_option
+def erase_again(certificates: tuple[Path, ...], project: str) -> None:
+    """After a restore: erase what these certificates say was erased before; prints the new certificates.
+
+    \b
+    Example:
+      clinical-mm cases erase-again certificates/*.json
+    """
+    import json
+
+    from api.erasures.schemas import ErasureIn
+    from api.problems import NotFound
+
+    with services() as built:
+        for path in certificates:
+            wanted = ErasureIn(cases=json.loads(path.read_text(encoding="utf-8"))["cases"])
+            try:
+                print_json(built.erasures.erase(operator(built, project), wanted).model_dump(mode="json"))
+            except NotFound:
+                click.echo(f"{path.name}: none of its cases came back", err=True)
+
+
+@cases.command()
+@project_option
+def certificates(project: str) -> None:
+    """Every certificate of erasing, newest first, as JSON."""
+    with services() as built:
+        print_json(built.erasures.list(operator(built, project)).model_dump(mode="json")["items"])

@@ -33,10 +33,31 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
     built = build(settings)
     try:
         yield built
+        _tell(built)
     finally:
         built.close()
 
 
 def operator(built: Services, project: str) -> Caller:
     """Whoever runs commands on the machine itself: admin of the project, named so in the audit trail."""
-    return built.access.operator(project)
+    from api.audit.call import Call, begin, this_machine
+
+    caller = built.access.operator(project)
+    _, _, name = click.get_current_context().command_path.partition(" ")
+    action, route = f"command.{name.replace(' ', '-')}", f"clinical-mm {name}"
+    begin(Call(action, "command", "", this_machine(), route, caller=caller))
+    return caller
+
+
+def _tell(built: Services) -> None:
+    """The entry of a command that has recorded no act of its own, and an anchor, since no server may be there to."""
+    from api.audit.call import current, end
+    from api.audit.service import ANSWERED
+
+    call = current()
+    if call is None:
+        return
+    if not call.entered:
+        built.audit.tell(call, ANSWERED)
+    end()
+    built.anchors.write()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 
 from api.cli.output import json_option, print_rows
+from api.observing.finding import Finding
 from api.settings import Settings, settings_from_environment
-from clinical_mm.errors import ClinicalMMError
+from clinical_mm.errors import ClinicalMMError, UnsupportedFile
 
 DECODERS = {
     "JPEG (12 bits, lossless)": "imagecodecs",
@@ -20,11 +24,11 @@ DECODERS = {
     "RLE": "rle",
     "JPEG-LS": "jpeg_ls",
 }
-LOW_DISK_GB = 5
+DOTENV = Path(".env")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Row:
     """One check: ``state`` is ok, warn or fail; ``detail`` says what was found and, if not ok, what to do."""
 
     check: str
@@ -33,41 +37,52 @@ class Finding:
 
 
 @click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="That `serve` is to have.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Check Python, torch, device, codecs, database, disk and weights; exit 1 when one fails.
+def doctor(port: int, as_json: bool) -> None:
+    """Check this machine, the settings, the database and the stores; exit 1 when a check fails.
 
     \b
     Example:
       clinical-mm doctor
       clinical-mm doctor --json | jq '.[] | select(.state != "ok")'
     """
-    findings = list(examine(settings_from_environment()))
+    findings = list(examine(settings_from_environment(), port))
     print_rows([asdict(f) for f in findings], ["state", "check", "detail"], as_json=as_json, empty="")
     if any(f.state == "fail" for f in findings):
         raise click.exceptions.Exit(1)
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings, port: int) -> Iterator[Row]:
     """Every check, in the order in which a fault would hurt."""
     checks: list[tuple[str, Callable[[Settings], tuple[str, str]]]] = [
         ("python", _python),
         ("torch", _torch),
         ("device", _device),
         *((f"codec {title}", _codec(module)) for title, module in DECODERS.items()),
+        ("decoder", _decoder),
         ("text weights", _text_weights),
         ("catalogue", _catalogue),
         ("watching rule", _watching_rule),
+        ("settings", _names),
+        ("secrets", _secrets),
         ("database", _database),
+        ("database version", _database_version),
+        ("clock", partial(_of_store, "clock")),
+        ("job worker", partial(_of_store, "workers")),
         ("blobs", _blobs),
         ("disk", _disk),
+        ("open files", _open_files),
+        ("transport", _transport),
+        ("port", partial(_port, port)),
+        ("traces", _traces),
     ]
     for name, check in checks:
         try:
             state, detail = check(settings)
         except (ImportError, OSError, ValueError, RuntimeError, ClinicalMMError) as error:
             state, detail = "fail", f"{type(error).__name__}: {error}"
-        yield Finding(name, state, detail)
+        yield Row(name, state, detail)
 
 
 def _python(_: Settings) -> tuple[str, str]:
@@ -99,6 +114,17 @@ def _codec(module: str) -> Callable[[Settings], tuple[str, str]]:
     return check
 
 
+def _decoder(settings: Settings) -> tuple[str, str]:
+    from clinical_mm.pictures.decoders import decoders_of
+
+    with tempfile.NamedTemporaryFile() as empty:
+        try:
+            decoders_of(settings.limits, settings.decoders).inspect(Path(empty.name))
+        except UnsupportedFile:
+            return "ok", f"starts; a file may take {settings.decoder_memory_mb} MB and {settings.decoder_seconds:g} s"
+    raise RuntimeError("it takes an empty file for a picture")
+
+
 def _text_weights(_: Settings) -> tuple[str, str]:
     from clinical_mm.modalities.text import embedded_minilm
 
@@ -119,37 +145,95 @@ def _catalogue(settings: Settings) -> tuple[str, str]:
     return "ok", f"{len(catalogue.vitals)} vitals, {len(catalogue.diagnoses)} diagnoses"
 
 
+def _names(_: Settings) -> tuple[str, str]:
+    from api.observing.environment import settings_names
+
+    return _told(settings_names(os.environ, DOTENV))
+
+
+def _secrets(settings: Settings) -> tuple[str, str]:
+    from api.observing.environment import kept_secrets
+
+    return _told(kept_secrets(settings.workspace, DOTENV))
+
+
 def _database(settings: Settings) -> tuple[str, str]:
+    """As /readyz has it; but tables that are not there yet are no fault, and the driver's own words are told here."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from api.ground.migrate import current, head
+    from api.ground.migrate import current
+    from api.observing.store import UPGRADE, Store
+
+    found = Store(settings.sqlalchemy_url).look()["database"]
+    if found.state != "fail":
+        return _told(found)
+    if found.do == UPGRADE:
+        return "warn", f"{found.detail}: {found.do}"
+    try:
+        current(settings)
+    except SQLAlchemyError as error:
+        return "fail", f"{found.detail}: {found.do}; {str(error.__cause__ or error).splitlines()[0]}"
+    return _told(found)
+
+
+def _database_version(settings: Settings) -> tuple[str, str]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from api.observing.store import UNKNOWN, Store
 
     try:
-        here = current(settings)
-    except SQLAlchemyError as error:
-        return (
-            "fail",
-            f"cannot be reached: {str(error.__cause__ or error).splitlines()[0]}; see CLINICAL_MM_DATABASE_URL",
-        )
-    if here is None:
-        return "warn", "empty; `clinical-mm db upgrade` or `serve` makes the tables"
-    if here != head():
-        return "warn", f"at revision {here}, this version wants {head()}: run `clinical-mm db upgrade`"
-    return "ok", f"at revision {here}"
+        return _told(Store(settings.sqlalchemy_url).version())
+    except SQLAlchemyError:
+        return _told(UNKNOWN)
+
+
+def _of_store(name: str, settings: Settings) -> tuple[str, str]:
+    from api.observing.store import Store
+
+    return _told(Store(settings.sqlalchemy_url).look()[name])
 
 
 def _blobs(settings: Settings) -> tuple[str, str]:
     from api.ground.blobs import Blobs
+    from api.observing.environment import round_trip
 
+    where = settings.blob_url or str(settings.workspace / "blobs")
     blobs = Blobs(settings.blob_url, settings.workspace / "blobs")
-    digest = blobs.put(b"clinical_mm doctor")
-    blobs.delete(digest)
-    return "ok", settings.blob_url or str(settings.workspace / "blobs")
+    blobs.check()
+    return _told(round_trip(blobs, where))
 
 
 def _disk(settings: Settings) -> tuple[str, str]:
+    from api.observing.readiness import disk
+
     settings.workspace.mkdir(parents=True, exist_ok=True)
-    free_gb = shutil.disk_usage(settings.workspace).free / 1e9
-    if free_gb < LOW_DISK_GB:
-        return "warn", f"{free_gb:.1f} GB free under {settings.workspace}; training wants {LOW_DISK_GB} GB"
-    return "ok", f"{free_gb:.0f} GB free under {settings.workspace}"
+    return _told(disk(settings.workspace))
+
+
+def _open_files(_: Settings) -> tuple[str, str]:
+    from api.observing.environment import open_files
+
+    return _told(open_files())
+
+
+def _transport(settings: Settings) -> tuple[str, str]:
+    from api.observing.environment import transport
+
+    return _told(transport(settings, os.environ))
+
+
+def _port(number: int, _: Settings) -> tuple[str, str]:
+    from api.observing.environment import port
+
+    return _told(port(number))
+
+
+def _traces(settings: Settings) -> tuple[str, str]:
+    from api.ground import tracing
+
+    tracing.check(settings.otlp_endpoint)
+    return "ok", "sent by OTLP" if settings.otlp_endpoint else "none (CLINICAL_MM_OTLP_ENDPOINT is not set)"
+
+
+def _told(found: Finding) -> tuple[str, str]:
+    return found.state, f"{found.detail}: {found.do}" if found.do else found.detail

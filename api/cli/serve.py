@@ -11,9 +11,14 @@ from api.settings import settings_from_environment
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="Requests answered at once.")
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="Web processes, each with the models. [CLINICAL_MM_PROCESSES, 1]"
+)
 @click.option("--sign-in-as", metavar="KEY_ID", hidden=True, help="Print a link that signs one browser in.")
-def serve(host: str, port: int, threads: int, sign_in_as: str | None) -> None:
+def serve(host: str, port: int, threads: int, processes: int | None, sign_in_as: str | None) -> None:
     """API, review pages and a job worker; migrates the database first. SIGTERM or Ctrl-C stops cleanly.
+
+    SIGHUP replaces the web processes one after another, and no request fails meanwhile.
 
     \b
     Example:
@@ -22,7 +27,10 @@ def serve(host: str, port: int, threads: int, sign_in_as: str | None) -> None:
     """
     from api.serve import run
 
-    run(settings_from_environment(), host=host, port=port, threads=threads, sign_in_as=sign_in_as)
+    settings = settings_from_environment()
+    if processes is not None:
+        settings = settings.model_copy(update={"processes": processes})
+    run(settings, host=host, port=port, threads=threads, sign_in_as=sign_in_as)
 
 
 @click.command()
@@ -42,5 +50,9 @@ def worker(with_parent: int | None) -> None:
 
         end_with_parent(with_parent)
     settings = settings_from_environment()
-    build(settings).keeper.start()
-    run_worker(settings)
+    built = build(settings)
+    built.keeper.start()
+    built.audit.reserve()
+    built.anchors.start()
+    built.forgetting.start()
+    run_worker(settings, at_end=built.close)

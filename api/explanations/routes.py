@@ -15,7 +15,8 @@ from api.explanations.schemas import (
     HeatMapQuery,
 )
 from api.explanations.service import Explanations
-from api.ground.wire import SECURITY, Answer, answer, binary
+from api.ground.wire import SECURITY, Answer, answer, binary, media, refusals, told
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.predictions.schemas import PredictionPath
 
 TAG = Tag(name="explanations", description="Why a model said it: pixels, words, values.")
@@ -27,12 +28,13 @@ def blueprint(explanations: Explanations) -> APIBlueprint:
 
     @api.post(
         "/predictions/<id>/explanations",
-        responses={201: ExplanationOut},
+        responses={201: ExplanationOut, **refusals(409)},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location"]),
     )
     @needs(Role.CLINICIAN)
     def create_explanation(path: PredictionPath, body: ExplanationIn) -> Answer:
         """Explain the most probable diagnosis, or `target`."""
-        made = explanations.create(caller(), path.id, body.target, body.methods, body.baselines)
+        made = explanations.create(caller(), path.id, body, sent_key(body))
         return answer(made, 201, {"Location": f"/v1/explanations/{made.id}"})
 
     @api.get("/predictions/<id>/explanations", responses={200: ExplanationList})
@@ -47,7 +49,7 @@ def blueprint(explanations: Explanations) -> APIBlueprint:
         """One explanation."""
         return answer(explanations.get(caller(), path.id))
 
-    @api.get("/explanations/<id>/images/<n>.png", responses={200: None})
+    @api.get("/explanations/<id>/images/<n>.png", responses={200: media("image/png")})
     @needs(Role.VIEWER)
     def get_heat_map(path: HeatMapPath, query: HeatMapQuery) -> Answer:
         """The heat map over the preview of its frame; `overlay=only` gives it alone, with transparency."""

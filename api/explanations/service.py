@@ -13,11 +13,14 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.cases.tables import BlobUseRow
-from api.explanations.schemas import ExplanationOut, MethodOut
+from api.explanations.rounding import shown
+from api.explanations.schemas import ExplanationIn, ExplanationOut, MethodOut
 from api.explanations.tables import ExplanationRow
+from api.ground import tracing
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.service import Models
 from api.predictions.service import Predictions
 from api.problems import Conflict, NotFound
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from clinical_mm.case import Case
 
 LONGEST_SIDE = 1024
+WHATEVER = ExplanationIn()
 
 
 class Explanations:
@@ -38,14 +42,14 @@ class Explanations:
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models, predictions: Predictions) -> None:
         self._ground, self._audit, self._cases = ground, audit, cases
         self._models, self._predictions = models, predictions
+        self._keys = IdempotencyKeys(ground)
 
     def create(
         self,
         caller: Caller,
         prediction_id: str,
-        target: str | None = None,
-        methods: list[str] | None = None,
-        baselines: dict[str, str] | None = None,
+        asked: ExplanationIn = WHATEVER,
+        key: SentKey | None = None,
     ) -> ExplanationOut:
         """Explain one target of a prediction; the same question again gives the stored answer.
 
@@ -53,22 +57,30 @@ class Explanations:
             NotFound: no such prediction in the project.
             Conflict: the case has changed since the prediction.
             UnknownCode, InvalidConfig: the model has no such diagnosis or baseline, or does not offer such a method.
+            Invalid: the Idempotency-Key came with another request before.
         """
         caller.require(Role.CLINICIAN)
+        return self._keys.once(
+            caller, key, lambda: self._create(caller, prediction_id, asked, key), lambda id_: self.get(caller, id_)
+        )
+
+    def _create(self, caller: Caller, prediction_id: str, asked: ExplanationIn, key: SentKey | None) -> ExplanationOut:
         with self._ground.database.reading() as session:
             prediction = self._predictions.row(session, caller.project_id, prediction_id)
             row = self._cases.row(session, caller.project_id, prediction.case_id)
             case, changed = self._cases.core(row), prediction.case_version != row.version
-        target = target or str(prediction.result["diagnoses"][0]["code"])
-        method = self._method(prediction.model_id, methods)
-        known = self._known(prediction_id, target, method, baselines or {})
+        target = asked.target or str(prediction.result["diagnoses"][0]["code"])
+        method = self._method(prediction.model_id, asked.methods)
+        known = self._known(prediction_id, target, method, asked.baselines or {})
         if known is not None:
             return known
         if changed:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
-        answer = self._models.predictor(prediction.model_id).explain(case, target, method, baselines)
+        predictor = self._models.predictor(prediction.model_id)
+        with self._ground.meters.explained.labels(method).time(), tracing.span("explanation", method=method):
+            answer = predictor.explain(case, target, method, asked.baselines)
         read = phrases(case.note or "", answer.text, self._ground.wording)
-        return self._store(caller, prediction_id, case, replace(answer, phrases=read), baselines or {})
+        return self._store(caller, prediction_id, case, replace(answer, phrases=read), (asked.baselines or {}, key))
 
     def methods(self, model_id: str) -> list[MethodOut]:
         """The ways to explain that are offered for a model, the default first."""
@@ -77,14 +89,14 @@ class Explanations:
     def get(self, caller: Caller, explanation_id: str) -> ExplanationOut:
         """One explanation; raises NotFound."""
         with self._ground.database.reading() as session:
-            return _out(self._row(session, caller, explanation_id))
+            return self._out(self._row(session, caller, explanation_id))
 
     def of_prediction(self, caller: Caller, prediction_id: str) -> list[ExplanationOut]:
         """A prediction's explanations, newest first; raises NotFound."""
         query = select(ExplanationRow).where(ExplanationRow.prediction_id == prediction_id)
         with self._ground.database.reading() as session:
             self._predictions.row(session, caller.project_id, prediction_id)
-            return [_out(row) for row in session.scalars(query.order_by(ExplanationRow.id.desc()))]
+            return [self._out(row) for row in session.scalars(query.order_by(ExplanationRow.id.desc()))]
 
     def image(self, caller: Caller, explanation_id: str, position: int, *, overlay_only: bool) -> bytes:
         """The PNG of a heat map: over the preview of its frame, or alone with transparency. Raises NotFound."""
@@ -100,8 +112,14 @@ class Explanations:
         return _composed(case.images[where["file"]].read(), where["frame"], overlay)
 
     def _store(
-        self, caller: Caller, prediction_id: str, case: Case, answer: Explanation, asked: dict[str, str]
+        self,
+        caller: Caller,
+        prediction_id: str,
+        case: Case,
+        answer: Explanation,
+        asked: tuple[dict[str, str], SentKey | None],
     ) -> ExplanationOut:
+        baselines, key = asked
         pictures = [_overlay(case, heat.file, heat.values) for heat in answer.images]
         with self._ground.blobs.writing():
             digests = [self._ground.blobs.put(png) for png in pictures]
@@ -114,18 +132,22 @@ class Explanations:
                 method=answer.method,
                 created_at=now(),
                 created_by=caller.signature,
-                result={**answer.to_json(), "asked": asked},
+                result={**answer.to_json(), "asked": baselines},
                 image_blobs=digests,
             )
             with self._ground.database.transaction() as session:
                 self._cases.row(session, caller.project_id, case.id)  # erased meanwhile: 404, nothing stored
                 session.add(row)
+                self._keys.keep(session, caller, key, row.id, case_id=case.id)
                 for digest in set(digests):
                     session.merge(BlobUseRow(case_id=case.id, sha256=digest))
                 self._audit.record(
                     session, caller, "explanation.create", "explanation", row.id, prediction=prediction_id
                 )
-        return _out(row)
+        return self._out(row)
+
+    def _out(self, row: ExplanationRow) -> ExplanationOut:
+        return _out(row, self._ground.settings.score_digits)
 
     def _method(self, model_id: str, methods: list[str] | None) -> str:
         """The method asked for, or the model's default; raises InvalidConfig where it is not offered."""
@@ -144,23 +166,23 @@ class Explanations:
         )
         with self._ground.database.reading() as session:
             same = (row for row in session.scalars(query) if row.result.get("asked", {}) == baselines)
-            return next(map(_out, same), None)
+            return next(map(self._out, same), None)
 
     def _row(self, session: Session, caller: Caller, explanation_id: str) -> ExplanationRow:
         row = session.get(ExplanationRow, explanation_id)
         if row is None or row.project_id != caller.project_id:
-            raise NotFound(f"no explanation {explanation_id!r} in this project")
+            raise NotFound("no such explanation in this project")
         return row
 
 
-def _out(row: ExplanationRow) -> ExplanationOut:
+def _out(row: ExplanationRow, digits: int) -> ExplanationOut:
     images = [
         {**image, "heatmap": f"/v1/explanations/{row.id}/images/{n}.png"}
         for n, image in enumerate(row.result["images"])
     ]
     return ExplanationOut.model_validate(
         {
-            **row.result,
+            **shown(row.result, digits),
             "id": row.id,
             "prediction_id": row.prediction_id,
             "case_id": row.case_id,

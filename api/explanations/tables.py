@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class ExplanationRow(Base):
+class ExplanationRow(OfProject, Base):
     """A stored explanation of one target of one prediction; heat maps are blobs."""
 
     __tablename__ = "explanations"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _lock = threading.Lock()
@@ -18,6 +19,11 @@ def new_id(prefix: str) -> str:
         _last_ms = max(_last_ms + 1, int(time.time() * 1000))
         moment = _last_ms
     return f"{prefix}_{_encode(moment, 9)}{_encode(secrets.randbits(55), 11)}"
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """No id that was made at this moment or later sorts before it: what an index of ids makes of a time."""
+    return f"{prefix}_{_encode(max(0, int(moment.timestamp() * 1000)), 9)}"
 
 
 def _encode(number: int, length: int) -> str:

@@ -13,9 +13,12 @@ from typing import Any
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event
 
+from api.ground.logs import adopt
 from api.settings import Settings
 
 QUEUE = "training"
+BULK = "bulk"
+"""A queue of its own: cases that come in do not wait until a training has ended."""
 VERSION = "1"
 """Fixed: a workflow that was begun by an older release is resumed by a newer one."""
 
@@ -37,11 +40,13 @@ class JobEngine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
+        adopt("dbos")
 
     def launch(self) -> None:
         """Start; what this worker had begun before it died goes on by itself."""
         DBOS.launch()
-        DBOS.register_queue(QUEUE, worker_concurrency=1)
+        for queue in (QUEUE, BULK):
+            DBOS.register_queue(queue, worker_concurrency=1)
 
     @staticmethod
     def workflow(name: str, function: Callable[[str], None]) -> Callable[[str], None]:
@@ -67,10 +72,10 @@ class JobEngine:
         )(function)
         return registered
 
-    def enqueue(self, workflow: Callable[[str], Any], run_id: str) -> None:
+    def enqueue(self, workflow: Callable[[str], Any], run_id: str, queue: str = QUEUE) -> None:
         """Queue a workflow under its run's id; the second time nothing happens."""
         with SetWorkflowID(run_id):
-            DBOS.enqueue_workflow(QUEUE, workflow, run_id)
+            DBOS.enqueue_workflow(queue, workflow, run_id)
 
     @staticmethod
     def begun() -> dict[str, str]:
@@ -79,9 +84,9 @@ class JobEngine:
         return {one.workflow_id: one.executor_id or "" for one in found}
 
     @staticmethod
-    def take_over(run_id: str) -> None:
+    def take_over(run_id: str, queue: str = QUEUE) -> None:
         """Queue a workflow again that another worker had begun: it goes on at its last finished step."""
-        DBOS.resume_workflow(run_id, queue_name=QUEUE)
+        DBOS.resume_workflow(run_id, queue_name=queue)
 
     @staticmethod
     def has_ended(run_id: str) -> bool:
@@ -96,7 +101,7 @@ class JobEngine:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable)
     return engine

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from api.ground.database import Database
+from api.ground.secret import trail_key
 from api.settings import Settings
 
 
@@ -27,6 +31,9 @@ def current(settings: Settings) -> str | None:
     """The revision the database is at; None where no migration has run."""
     from alembic.migration import MigrationContext
 
+    url = make_url(settings.sqlalchemy_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None  # looking must not make the file
     database = Database(settings.sqlalchemy_url)
     try:
         with database.engine.connect() as connection:
@@ -38,9 +45,15 @@ def current(settings: Settings) -> str | None:
 
 def head() -> str:
     """The newest revision of this version."""
+    return revisions()[0]
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Every revision that this version knows, the newest first."""
     from alembic.script import ScriptDirectory
 
-    return str(ScriptDirectory(str(migrations_folder())).get_current_head())
+    return tuple(script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions())
 
 
 def migrations_folder() -> Path:
@@ -59,6 +72,7 @@ def _run(settings: Settings, act: Any) -> None:
         with database.engine.begin() as connection:
             _one_at_a_time(connection)
             config.attributes["connection"] = connection
+            config.attributes["trail_key"] = trail_key(settings.workspace)
             act(config)
     finally:
         database.dispose()

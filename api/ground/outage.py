@@ -6,10 +6,11 @@ import errno
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.ground.database import DatabaseAway
 from api.problems import problem
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,15 @@ def register(app: Flask) -> None:
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(InterfaceError, _database_away)
     app.register_error_handler(PoolTimeout, _database_away)
+    app.register_error_handler(DatabaseAway, _database_away)
     app.register_error_handler(OSError, _disk)
 
 
-def _database_away(error: DBAPIError | PoolTimeout) -> Response:
+def _database_away(error: DBAPIError | PoolTimeout | DatabaseAway) -> Response:
     if isinstance(error, DBAPIError) and _is_full(str(error.orig)):
         return _full()
     log.error("the database does not answer: %s", type(error).__name__)
+    g.ground_gave_way = True
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer; try again", headers=headers)
 
@@ -46,4 +49,5 @@ def _is_full(message: str) -> bool:
 
 def _full() -> Response:
     log.error("the disk is full")
+    g.ground_gave_way = True
     return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full; nothing of this request was stored")

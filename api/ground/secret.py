@@ -1,17 +1,34 @@
-"""The secret that signs sessions: made once, kept in the workspace, readable by its owner alone."""
+"""Secrets of an installation, readable by their owner alone: for sessions, for the audit trail, for pseudonyms."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
+from hashlib import sha256
 from pathlib import Path
 
 
 def session_secret(workspace: Path) -> str:
-    """The secret of this workspace; made at the first call, by whichever process is first."""
-    path = workspace / "session.secret"
-    workspace.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"session.secret.{os.getpid()}")
+    """The secret that signs this workspace's sessions."""
+    return _kept(workspace / "session.secret")
+
+
+def pseudonym_secret(workspace: Path, said: str, project: str) -> bytes:
+    """The secret that a project's pseudonyms are made with.
+
+    ``said``: the operator's own, for several machines over one database; empty: the workspace's. Whoever loses it can
+    link no new case to an old one's patient.
+    """
+    root = said or _kept(workspace / "deidentify.secret")
+    return hmac.new(root.encode(), f"project {project}".encode(), hashlib.sha256).digest()
+
+
+def _kept(path: Path) -> str:
+    """What the file holds; made at the first call, by whichever process is first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -23,3 +40,18 @@ def session_secret(workspace: Path) -> str:
         finally:
             fresh.unlink()
     return path.read_text(encoding="ascii")
+
+
+def trail_key(workspace: Path) -> bytes:
+    """The key that signs the audit trail, 32 bytes derived from the secret; it stands in no database."""
+    return _derived(session_secret(workspace))
+
+
+def known_trail_key(workspace: Path) -> bytes | None:
+    """The same where the workspace has a secret; makes none."""
+    path = workspace / "session.secret"
+    return _derived(path.read_text(encoding="ascii")) if path.exists() else None
+
+
+def _derived(secret: str) -> bytes:
+    return hmac.new(secret.encode(), b"audit trail", sha256).digest()

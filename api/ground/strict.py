@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any, cast
 
-from flask import Request, request
+from flask import Request, current_app, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.utils import cached_property
 
+from api.ground.spool import SpoolFile
 from api.problems import Invalid, NotFound, PointedError, pointer
 
+SPOOL = "clinical_mm spool"
+"""The app's extension that gives files for uploads."""
+MOST_VALUES = 100_000
+_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
 
 class StrictRequest(Request):
-    """A request whose JSON is checked before any schema sees it. No body at all is an empty object."""
+    """A request whose JSON is checked before any schema sees it. No body at all is an empty object.
+
+    Files are spooled to the workspace as they come, and taken away with the request.
+    """
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        file: SpoolFile = current_app.extensions[SPOOL].file(filename or "")
+        self._spooled.append(file)
+        return cast("IO[bytes]", file)
+
+    @cached_property
+    def _spooled(self) -> list[SpoolFile]:
+        return []
+
+    def close(self) -> None:
+        """Take away what was spooled; Flask calls it however the request ended."""
+        super().close()
+        for file in self._spooled:
+            file.discard()
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """The body's JSON; never silent about what is wrong with it."""
@@ -25,10 +55,12 @@ class StrictRequest(Request):
 
     @cached_property
     def _document(self) -> Any:
+        if self.mimetype not in _JSON_TYPES | {""}:
+            raise UnsupportedMediaType("send the body as application/json")
         data = self.get_data()
-        if not data and self.mimetype in _JSON_TYPES | {""}:
+        if not data:
             return {}
-        if self.mimetype not in _JSON_TYPES:
+        if not self.mimetype:
             raise UnsupportedMediaType("send the body as application/json")
         return parse_json(data)
 
@@ -55,9 +87,11 @@ def parse_json(text: bytes) -> Any:
     """The value of a JSON text (RFC 8259).
 
     Raises:
-        BadRequest: it is not JSON, or nests too deep.
+        BadRequest: it is not JSON, nests too deep, or holds more than MOST_VALUES.
         Invalid: a text in it holds a NUL or half a surrogate pair, which PostgreSQL cannot store.
     """
+    if _values(text) > MOST_VALUES:
+        raise BadRequest(f"the body holds more than {MOST_VALUES:,} JSON values")
     try:
         document = json.loads(text.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -72,6 +106,15 @@ def parse_json(text: bytes) -> Any:
     if faults:
         raise Invalid("a text holds characters that cannot be stored", errors=faults)
     return document
+
+
+def _values(text: bytes) -> int:
+    """About how many values a JSON text holds; one of two bytes becomes an object of sixty."""
+    marks = sum(text.count(mark) for mark in b"[{,")
+    if marks <= MOST_VALUES:
+        return marks
+    outside = _JSON_STRING.sub(b"", text)  # a long note has commas too
+    return sum(outside.count(mark) for mark in b"[{,")
 
 
 def storable(text: str) -> bool:

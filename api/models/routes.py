@@ -6,7 +6,10 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
-from api.ground.wire import SECURITY, Answer, answer
+from api.audit.call import shows
+from api.ground.wire import SECURITY, Answer, answer, refusals, told
+from api.idempotency.header import IDEMPOTENT, idempotency_key
+from api.idempotency.service import SentKey
 from api.models.lineage import Lineage
 from api.models.schemas import EvaluationReport, ModelList, ModelOut, ModelPath, UsedCases, UsedCasesQuery
 from api.models.service import Models
@@ -47,12 +50,14 @@ def blueprint(models: Models, lineage: Lineage) -> APIBlueprint:
     @needs(Role.VIEWER)
     def list_used_cases(path: ModelPath, query: UsedCasesQuery) -> Answer:
         """Each case that the model was made of: its part, its label then and now, whether it is still stored."""
-        return answer(lineage.cases(caller(), path.id, query.limit, query.cursor))
+        page = lineage.cases(caller(), path.id, query.limit, query.cursor)
+        shows(used.case_id for used in page.items)
+        return answer(page)
 
-    @api.post("/models/rollback", responses={200: ModelOut})
+    @api.post("/models/rollback", responses={200: ModelOut, **refusals(409)}, openapi_extensions=told(takes=IDEMPOTENT))
     @needs(Role.ADMIN)
     def rollback_model() -> Answer:
         """Let the model serve that served before."""
-        return answer(models.rollback(caller()))
+        return answer(models.rollback(caller(), SentKey.of(idempotency_key(), "rollback")))
 
     return api

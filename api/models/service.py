@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +19,9 @@ from api.audit.service import Audit
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.scope import everywhere
+from api.idempotency.service import IdempotencyKeys, SentKey
+from api.models.bundles import Bundles
 from api.models.schemas import ModelOut, PromotionOut
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import Conflict, NotFound, NotReady
@@ -43,9 +45,13 @@ class Models:
     def __init__(self, ground: Ground, audit: Audit) -> None:
         self._ground = ground
         self._audit = audit
+        self._bundles = Bundles(ground.settings.models_folder, ground.blobs)
+        self._keys = IdempotencyKeys(ground)
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
         self.is_warming = False
+        self.damaged: set[str] = set()
+        """Models that could not be loaded when they were last asked for."""
 
     def register(self, caller: Caller, run_id: str | None, bundle: Path, config: str) -> ModelOut:
         """Take a bundle into the registry; a second call for the same run gives the model of the first.
@@ -57,9 +63,7 @@ class Models:
             return known
         refuse_pickles(bundle)
         model_id = new_id("model") if run_id is None else f"model_{run_id.partition('_')[2]}"
-        folder = self.bundle_folder(model_id)
-        if not folder.exists():
-            _place(bundle, folder)
+        folder = self._bundles.place(model_id, bundle)
         card = _card(folder)
         row = ModelRow(
             id=model_id,
@@ -130,14 +134,23 @@ class Models:
         if self._serving_id(session, caller.project_id) == champion:
             self._promotion(session, caller, model_id, champion, kind, reason)
 
-    def rollback(self, caller: Caller) -> ModelOut:
-        """Let the model serve that served before; again goes further back. Raises Conflict where there is none."""
+    def rollback(self, caller: Caller, key: SentKey | None = None) -> ModelOut:
+        """Let the model serve that served before; again goes further back.
+
+        Raises:
+            Conflict: there is none.
+            Invalid: the Idempotency-Key came with another request before.
+        """
         caller.require(Role.ADMIN)
+        return self._keys.once(caller, key, lambda: self._rollback(caller, key), lambda id_: self.get(caller, id_))
+
+    def _rollback(self, caller: Caller, key: SentKey | None) -> ModelOut:
         with self._ground.database.transaction() as session:
             newest = self._newest(session, caller.project_id)
             before = None if newest is None else self._before(session, caller.project_id, newest.model_id)
             if newest is None or before is None:
                 raise Conflict("there is no earlier model to go back to")
+            self._keys.keep(session, caller, key, before)
             self._promotion(session, caller, before, newest.model_id, "rollback")
             return self._out(self._row(session, caller.project_id, before), before)
 
@@ -176,8 +189,8 @@ class Models:
             return row.card
 
     def bundle_folder(self, model_id: str) -> Path:
-        """Where a model's bundle lies."""
-        return self._ground.settings.models_folder / model_id
+        """Where a model's bundle lies; an object store may have to give it first."""
+        return self._bundles.folder(model_id)
 
     def predictor(self, model_id: str) -> Predictor:
         """The loaded model; the least recently used is let go. Raises NotReady where its bundle is damaged or gone."""
@@ -188,8 +201,10 @@ class Models:
                 try:
                     folder, device = self.bundle_folder(model_id), self._ground.settings.device
                     self._loaded[model_id] = load_model(folder, device, self._ground.features)
+                    self.damaged.discard(model_id)
                 except InvalidBundle as error:  # no fault of whoever asks for a prediction
                     log.exception("model %s cannot be loaded", model_id)
+                    self.damaged.add(model_id)
                     raise NotReady(f"model {model_id} cannot be loaded: its bundle is damaged") from error
             self._loaded.move_to_end(model_id)
             while len(self._loaded) > LOADED:
@@ -211,6 +226,11 @@ class Models:
 
         self.is_warming = True
         threading.Thread(target=load, name="warm up", daemon=True).start()
+
+    @property
+    def loaded(self) -> int:
+        """How many models are kept in memory."""
+        return len(self._loaded)
 
     def is_loaded(self, model_id: str) -> bool:
         """Whether a model is kept in memory."""
@@ -252,7 +272,7 @@ class Models:
         """As many serving models as are kept in memory, of whatever projects; the newest comes last."""
         newest = select(func.max(PromotionRow.id)).group_by(PromotionRow.project_id)
         query = select(PromotionRow.model_id).where(PromotionRow.id.in_(newest)).order_by(PromotionRow.id.desc())
-        with self._ground.database.reading() as session:
+        with everywhere("models are warmed up for all"), self._ground.database.reading() as session:
             return list(session.scalars(query.limit(LOADED)))[::-1]
 
     def _before(self, session: Session, project_id: str, current: str) -> str | None:
@@ -278,7 +298,7 @@ class Models:
     def _row(self, session: Session, project_id: str, model_id: str) -> ModelRow:
         row = session.get(ModelRow, model_id)
         if row is None or row.project_id != project_id:
-            raise NotFound(f"no model {model_id!r} in this project")
+            raise NotFound("no such model in this project")
         return row
 
     def _of_run(self, caller: Caller, run_id: str) -> ModelOut | None:
@@ -310,14 +330,6 @@ def _headline(metrics: dict[str, Any]) -> str:
             interval = "" if auroc.get("low") is None else f" [{auroc['low']:.3f}-{auroc['high']:.3f}]"
             return f"macro AUROC {auroc['value']:.3f}{interval} on {metrics[part]['cases']} {part} cases"
     return "not evaluated: too few cases"
-
-
-def _place(bundle: Path, folder: Path) -> None:
-    """Copy a bundle beside its place and rename it in: there whole or not at all."""
-    fresh = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(bundle, fresh)
-    fresh.rename(folder)
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class ModelRow(Base):
+class ModelRow(OfProject, Base):
     """A trained model: its bundle lies at ``settings.models_folder / id``."""
 
     __tablename__ = "models"
@@ -27,7 +28,7 @@ class ModelRow(Base):
     card: Mapped[dict[str, Any]]
 
 
-class PromotionRow(Base):
+class PromotionRow(OfProject, Base):
     """One change of the serving model; the newest row of a project names the model that serves."""
 
     __tablename__ = "promotions"

@@ -8,17 +8,21 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
+from api.audit.call import shows
 from api.cases.schemas import CaseConditions, CaseFilter, CaseOut, Order, PreviewQuery, RawQuery
 from api.cases.worklist import is_position, position
 from api.ground.wire import binary
 from api.pages.read_first import hidden_from
+from api.pages.session import session_of_pages
 from api.pages.wording import has, moment, name_of, named, person
 from api.predictions.doubt import unsurest
 from api.services import Services
 
 ROWS = 40
 LABELLED = {"yes": True, "no": False}
-KEPT = ("q", "labelled", "diagnosis", "review", "order")
+KEPT = ("labelled", "diagnosis", "review", "order")
+WORDS, SEALED = "q", "s"
+"""What was searched for, as the form sends it, and sealed as every link carries it: it may be a patient's name."""
 AT = "at"
 """Where the case stood in the list when it was opened: a review moves a case, and `next` is to go on from there."""
 ORDERS: dict[Order, str] = {
@@ -44,9 +48,12 @@ def add(pages: Blueprint, services: Services) -> None:
     @pages.get("/", endpoint="case_list")
     @needs(Role.VIEWER)
     def show() -> str:
+        if request.args.get("diagnosis"):
+            services.ground.catalogue.diagnosis(request.args["diagnosis"], "/diagnosis")
         kept, read_first = _filters(), services.projects.own(caller()).read_first
         asked = case_filter(kept, cursor=request.args.get("cursor") or None, limit=ROWS, read_first=read_first)
         page = services.cases.list(caller(), asked)
+        shows(case.id for case in page.items)
         following = {**kept, "cursor": page.next_cursor}
         return render_template(
             "case_list.html",
@@ -83,7 +90,15 @@ def add(pages: Blueprint, services: Services) -> None:
 
 def kept_filters() -> dict[str, Any]:
     """The list's filters in this request's address, and the place in it; they travel along from case to case."""
-    return {name: request.args[name] for name in (*KEPT, AT) if request.args.get(name)}
+    words = searched()
+    sealed = {SEALED: session_of_pages().sealed(words)} if words else {}
+    return {**sealed, **{name: request.args[name] for name in (*KEPT, AT) if request.args.get(name)}}
+
+
+def searched() -> str | None:
+    """What was searched for, typed or carried along by a link."""
+    token = request.args.get(SEALED)
+    return request.args.get(WORDS) or (session_of_pages().unsealed(token) if token else None)
 
 
 def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int, read_first: bool) -> CaseFilter:
@@ -94,7 +109,7 @@ def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int, read_fi
     """
     return CaseFilter.model_validate(
         {
-            "q": kept.get("q"),
+            "q": searched(),
             "diagnosis": None if read_first else kept.get("diagnosis"),
             "labelled": LABELLED.get(kept.get("labelled", "")),
             "review": kept.get("review"),

@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
+from api.audit.call import shows
 from api.cases.schemas import CaseOut
-from api.explanations.schemas import ExplanationOut
+from api.explanations.schemas import ExplanationIn, ExplanationOut
 from api.ground.wire import binary
 from api.pages.answer import (
     COUNTERFACTUALS,
@@ -24,6 +25,7 @@ from api.pages.answer import (
 from api.pages.case_list import IMMUTABLE, kept_filters, walk_from
 from api.pages.case_review import review_view
 from api.pages.measures import absent_measures, measure_rows
+from api.pages.project_page import identity_view
 from api.pages.read_first import is_hidden, refuse_hidden
 from api.pages.stacks import stacks
 from api.pages.wording import MODALITIES, moment, named, person, what_is_absent
@@ -63,7 +65,8 @@ def add(pages: Blueprint, services: Services) -> None:
     def explain(case_id: str, prediction_id: str) -> AnyResponse:
         refuse_hidden(services, caller(), services.predictions.get(caller(), prediction_id).case_id)
         target, methods = request.form.get("target") or None, request.form.getlist("methods") or None
-        made = services.explanations.create(caller(), prediction_id, target, methods)
+        question = ExplanationIn(target=target, methods=methods)
+        made = services.explanations.create(caller(), prediction_id, question)
         method = request.form.get("shown") if made.method == COUNTERFACTUALS else made.method
         return back_to(case_id, made.target, method or None)
 
@@ -73,6 +76,7 @@ def add(pages: Blueprint, services: Services) -> None:
         refuse_hidden(services, caller(), case_id)
         found = services.predictions.similar(caller(), case_id, SIMILAR_SHOWN).items
         cases = [services.cases.get(caller(), s.case_id) for s in found]
+        shows(case.id for case in cases)
         shown = [
             {
                 "case_id": s.case_id,
@@ -110,6 +114,7 @@ def case_view(
         "person": person(case),
         "when": moment(case.acquired_at or case.created_at),
         "label": named(catalogue, case.diagnoses),
+        "identity": identity_view(case.deidentification),
         "catalogue": catalogue,
         **walk,
         "address": _address(case_id, target, explanation, walk["kept"]),

@@ -36,6 +36,13 @@ def add(pages: Blueprint, services: Services) -> None:
             refuse_hidden(services, caller(), case_id)
         return back_to(services.reviews.create(caller(), case_id, said))
 
+    @pages.post("/cases/<case_id>/golden")
+    @needs(Role.ADMIN)
+    def golden(case_id: str) -> AnyResponse:
+        change = services.golden.add if request.form.get("golden") == "yes" else services.golden.remove
+        change(caller(), case_id)
+        return redirect(url_for("pages.case", case_id=case_id, **kept_filters()), 303)
+
     @pages.post("/reviews/<review_id>/withdraw")
     @needs(Role.CLINICIAN)
     def withdraw(review_id: str) -> AnyResponse:

@@ -21,6 +21,7 @@ GUARDS = {
     "sensitivity": "Sensitivity",
     "calibration": "Calibration",
     "explanations": "Explanations",
+    "golden": "Beside what decides",
 }
 LOWER_IS_BETTER = frozenset({"calibration"})
 SIDES = ("champion", "challenger")
@@ -92,8 +93,12 @@ def _drawn(decision: DecisionOut, names: Mapping[str, str]) -> dict[str, Any]:
     gains = [check["gain"] for check in measured] + ([main] if main else [])
     reach = max((abs(d) for gain in gains for d in gain["difference"].values() if d is not None), default=0) or 1
     metric = METRICS.get(decision.result.get("policy", {}).get("metric", ""), "")
+    judged = decision.result.get("cases", 0)
+    measured_on = decision.result.get("measured_on", judged)
+    if measured_on != judged:
+        metric += ", golden cases"
     lines = [_line(_name(check, names), check["cases"], check["gain"], check["said"], reach) for check in measured]
-    first = _line(metric, decision.result["cases"], main, "", reach) if main else None
+    first = _line(metric, measured_on, main, "", reach) if main else None
     others = [(GUARDS[check["guard"]], check["said"]) for check in checks if check["gain"] is None]
     return {"main": first, "lines": lines, "others": others, "reach": reach, "reliable": _reliable(decision.result)}
 

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.services import Services
 from clinical_mm.model_card import card_html
 
@@ -43,6 +44,7 @@ def add(pages: Blueprint, services: Services) -> None:
     def used_cases(model_id: str) -> str:
         names = {d.code: d.display for d in services.ground.catalogue.diagnoses}
         used = services.lineage.cases(caller(), model_id, CASES_A_PAGE, request.args.get("cursor"))
+        shows(case.case_id for case in used.items)
         model = services.models.get(caller(), model_id)
         return render_template("model_cases.html", model=model, used=used, names=names)
 

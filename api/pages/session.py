@@ -1,19 +1,24 @@
-"""Who is at the browser: a signed cookie that names a key, never its secret; and the one-time link of the demo.
+"""Who is at the browser: a signed cookie that names a session of the server's, never a key; and one-time links.
 
-The key is looked up at each request, so that revoking it ends its sessions at once.
+The session is looked up at each request (access/sessions.py), so that signing out, revoking a key or blocking a person
+ends it at once. Its name changes whenever somebody signs in or out, so that no name from before leads in.
 """
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from hashlib import sha256
+from hashlib import sha256, sha512
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from flask import Request, Response, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
@@ -23,18 +28,20 @@ from api.ground.secret import session_secret
 from api.problems import Forbidden
 from api.services import Services
 
-COOKIE = "clinical_mm_session"
-SESSION_LIFE = timedelta(hours=12)
+COOKIE, UNDER_WAY = "clinical_mm_session", "clinical_mm_sign_in"
 LINK_LIFE = timedelta(hours=1)
+UNDER_WAY_LIFE = timedelta(minutes=10)
+SIGNED = {"digest_method": sha256}
+"""By HMAC-SHA-256; the library's own choice is SHA-1, which OWASP ASVS 5.0 (appendix C) approves no longer."""
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One browser's session; ``key_id`` is None before sign-in, ``nonce`` is what CSRF tokens hang on."""
+    """One browser's visit; ``nonce`` is what CSRF tokens hang on, and once somebody is signed in the session's name."""
 
     nonce: str
-    key_id: str | None = None
+    signed_in: bool = False
 
 
 class Sessions:
@@ -43,22 +50,36 @@ class Sessions:
     def __init__(self, workspace: Path) -> None:
         self._used = workspace / "used_links"
         self._secret = session_secret(workspace).encode()
-        self._cookies = URLSafeTimedSerializer(self._secret, salt="session")
-        self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link")
+        self._cookies = URLSafeTimedSerializer(self._secret, salt="session", signer_kwargs=SIGNED)
+        self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link", signer_kwargs=SIGNED)
+        self._under_way = URLSafeTimedSerializer(self._secret, salt="sign-in under way", signer_kwargs=SIGNED)
+        self._seal = AESSIV(sha512(b"words in addresses " + self._secret).digest())
 
     def visit(self, request: Request) -> Visit:
-        """The session of a request; a fresh, signed-out one where its cookie is absent, forged or too old."""
+        """The visit of a request; a fresh, signed-out one where its cookie is absent or forged."""
         try:
-            carried = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=int(SESSION_LIFE.total_seconds()))
-            return Visit(carried["nonce"], carried["key"])
+            carried = self._cookies.loads(request.cookies.get(_named(COOKIE, secure=request.is_secure), ""))
+            return Visit(carried["nonce"], carried["in"] is True)
         except (BadSignature, KeyError, TypeError):
-            return Visit(secrets.token_urlsafe(18))
+            return Visit(secrets.token_urlsafe(32))
 
-    def remember(self, response: Response, visit: Visit, *, secure: bool) -> None:
-        """Let the browser carry this session."""
-        value = self._cookies.dumps({"nonce": visit.nonce, "key": visit.key_id})
-        life = int(SESSION_LIFE.total_seconds())
-        response.set_cookie(COOKIE, value, max_age=life, httponly=True, samesite="Lax", secure=secure)
+    def remember(self, response: Response, visit: Visit, *, life: timedelta, secure: bool) -> None:
+        """Let the browser carry this visit."""
+        value = self._cookies.dumps({"nonce": visit.nonce, "in": visit.signed_in})
+        _set(response, COOKIE, value, life, secure=secure)
+
+    def keep_under_way(self, response: Response, begun: dict[str, Any], *, secure: bool) -> None:
+        """Let the browser carry what must come back from the provider with it."""
+        _set(response, UNDER_WAY, self._under_way.dumps(begun), UNDER_WAY_LIFE, secure=secure)
+
+    def take_under_way(self, request: Request) -> dict[str, Any] | None:
+        """What ``keep_under_way`` gave to this browser; None where that is too long ago, or was another's."""
+        carried = request.cookies.get(_named(UNDER_WAY, secure=request.is_secure), "")
+        try:
+            begun: dict[str, Any] = self._under_way.loads(carried, max_age=int(UNDER_WAY_LIFE.total_seconds()))
+        except BadSignature:
+            return None
+        return begun
 
     def csrf_token(self, visit: Visit) -> str:
         """What a form of this session must send back."""
@@ -69,6 +90,20 @@ class Sessions:
         sent = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
         if not hmac.compare_digest(sent.encode(), self.csrf_token(visit).encode()):
             raise Forbidden("this form is not from a page of your session; reload the page and try again")
+
+    def sealed(self, words: str) -> str:
+        """Words as they may stand in an address, which browsers, proxies and logs keep; the same words, the same seal.
+
+        Source: AES-SIV, RFC 5297.
+        """
+        return base64.urlsafe_b64encode(self._seal.encrypt(words.encode(), None)).decode().rstrip("=")
+
+    def unsealed(self, token: str) -> str | None:
+        """The words; None where this workspace has not sealed them."""
+        try:
+            return self._seal.decrypt(base64.urlsafe_b64decode(token + "==="), None).decode()
+        except (InvalidTag, ValueError):
+            return None
 
     def link_token(self, key_id: str) -> str:
         """A token that signs in once, as this key, within the hour."""
@@ -95,6 +130,12 @@ def sessions_of(workspace: Path) -> Sessions:
     return Sessions(workspace)
 
 
+def session_of_pages() -> Sessions:
+    """The sessions of the pages that this request is for."""
+    found: Sessions = g.sessions
+    return found
+
+
 def visit_of_request(sessions: Sessions) -> Visit:
     """This request's session, read once."""
     if "visit" not in g:
@@ -104,12 +145,28 @@ def visit_of_request(sessions: Sessions) -> Visit:
 
 
 def signed_in(services: Services) -> Caller | None:
-    """Who the browser's session belongs to; raises Unauthenticated where its key has ended since."""
-    key_id = visit_of_request(sessions_of(services.ground.settings.workspace.resolve())).key_id
-    return None if key_id is None else services.access.caller_of(key_id)
+    """Who the browser's session belongs to; raises Unauthenticated where it has ended."""
+    visit = visit_of_request(sessions_of(services.ground.settings.workspace.resolve()))
+    return services.sessions.caller(visit.nonce) if visit.signed_in else None
 
 
 def sign_in_link(ground: Ground, key_id: str, base_url: str) -> str:
     """An address that signs one browser in, once, as the holder of ``key_id``."""
     token = sessions_of(ground.settings.workspace.resolve()).link_token(key_id)
     return f"{base_url.rstrip('/')}/sign-in?{urlencode({'token': token})}"
+
+
+def forget_under_way(response: Response) -> None:
+    """A sign-in that is over is not begun again by its cookie."""
+    response.delete_cookie(_named(UNDER_WAY, secure=request.is_secure), secure=request.is_secure, httponly=True)
+
+
+def _named(cookie: str, *, secure: bool) -> str:
+    """With https a name that no other host and no plain connection can set (RFC 6265bis, 4.1.3.2)."""
+    return f"__Host-{cookie}" if secure else cookie
+
+
+def _set(response: Response, cookie: str, value: str, life: timedelta, *, secure: bool) -> None:
+    name, seconds = _named(cookie, secure=secure), int(life.total_seconds())
+    # Lax, not Strict: the provider sends the browser back from another site.
+    response.set_cookie(name, value, max_age=seconds, path="/", httponly=True, samesite="Lax", secure=secure)

@@ -1,21 +1,25 @@
-"""Sign in with a key or a one-time link, and out again."""
+"""Sign in with a key or a one-time link, and out again; go to another project. By the provider: provider_sign_in.py."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from api.access.guard import public
-from api.access.service import Caller
-from api.pages.session import Sessions, Visit
-from api.problems import Unauthenticated
+from api.access.guard import needs, public
+from api.access.identity import ProviderAway
+from api.access.service import Caller, Role
+from api.audit.call import told_as
+from api.pages.session import Sessions, Visit, session_of_pages, signed_in, visit_of_request
+from api.problems import ServiceError, Unauthenticated
 from api.services import Services
 
 SPENT = "This link was used already, or is too old. Start `clinical-mm demo` again for a new one, or paste a key."
+Shown = AnyResponse | str | tuple[str, int]
 
 
 def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
@@ -23,49 +27,95 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
 
     @pages.get("/sign-in", endpoint="sign_in")
     @public
-    def form() -> AnyResponse | str | tuple[str, int]:
+    def form() -> Shown:
         token = request.args.get("token")
         if token is None:
-            return render_template("sign_in.html", next=request.args.get("next", ""), problem="")
+            return shown_form()
+        told_as("session.sign_in")
         key_id = sessions.spend(token)
         if key_id is None:
-            return _refused(SPENT)
-        return _enter(lambda: services.access.caller_of(key_id))
+            return shown_form(SPENT), 401
+        return _enter(services, sessions, lambda: services.access.caller_of(key_id))
 
     @pages.post("/sign-in")
     @public
-    def check_key() -> AnyResponse | tuple[str, int]:
-        return _enter(lambda: services.access.authenticate(request.form.get("key", "").strip()))
+    def check_key() -> Shown:
+        presented, address = request.form.get("key", "").strip(), request.remote_addr or ""
+        return _enter(services, sessions, lambda: services.access.authenticate(presented, address))
 
     @pages.post("/sign-out")
     @public
     def sign_out() -> AnyResponse:
-        _change_visit(None)
-        response: Response = Response(status=303, headers={"Location": url_for("pages.sign_in")})
+        with suppress(Unauthenticated):  # its session has ended: the trail then names nobody
+            g.caller = signed_in(services)
+        token = leave(services, sessions)
+        new_visit(signed_in=False)
+        response: Response = Response(status=303, headers={"Location": _after_sign_out(services, token)})
         response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
+    @pages.post("/enter")
+    @needs(Role.VIEWER)
+    def enter() -> AnyResponse:
+        services.sessions.enter(visit_of_request(sessions).nonce, request.form.get("project", ""))
+        return redirect(url_for("pages.case_list"), 303)
 
-def _enter(identify: Callable[[], Caller]) -> AnyResponse | tuple[str, int]:
+
+def _enter(services: Services, sessions: Sessions, identify: Callable[[], Caller]) -> Shown:
     try:
         found = identify()
-    except Unauthenticated as error:
-        return _refused(error.detail)
-    _change_visit(found.key_id)
-    return redirect(_local(request.values.get("next", "")), 303)
+    except ServiceError as error:
+        return refused(error)
+    g.caller = found
+    leave(services, sessions)
+    services.sessions.begin_by_key(new_visit(signed_in=True).nonce, found)
+    return redirect(local(said(request.values.get("next", ""))), 303)
 
 
-def _refused(problem: str) -> tuple[str, int]:
-    return render_template("sign_in.html", next=request.values.get("next", ""), problem=problem), 401
+def _after_sign_out(services: Services, token: str | None) -> str:
+    """The sign-in page; for whoever the provider vouched for its own sign-out, which leads back to that page."""
+    here = url_for("pages.sign_in")
+    if services.oidc is None or token is None:
+        return here
+    try:
+        return services.oidc.sign_out_address(token, url_for("pages.sign_in", _external=True)) or here
+    except ProviderAway:  # the browser is out here all the same
+        return here
 
 
-def _change_visit(key_id: str | None) -> None:
-    g.visit = Visit(secrets.token_urlsafe(18), key_id)  # a new nonce: no form from before holds on
+def refused(error: ServiceError) -> AnyResponse:
+    """The form once more, and why."""
+    response = Response(shown_form(error.detail), error.status, content_type="text/html; charset=utf-8")
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def shown_form(problem: str = "") -> str:
+    """The form; ``problem`` is what was wrong."""
+    return render_template("sign_in.html", next=request.values.get("next", ""), problem=problem)
+
+
+def leave(services: Services, sessions: Sessions) -> str | None:
+    """End the session that the browser had, if any."""
+    visit = visit_of_request(sessions)
+    return services.sessions.end(visit.nonce) if visit.signed_in else None
+
+
+def new_visit(*, signed_in: bool) -> Visit:
+    """A new name: neither a form nor a session from before holds on."""
+    visit = g.visit = Visit(secrets.token_urlsafe(32), signed_in)
     g.visit_changed = True
+    return visit
 
 
-def _local(address: str) -> str:
+def said(address: str) -> str:
+    """The address to go to; a sealed one holds words that no address is to show (session.py)."""
+    return address if not address or address.startswith("/") else session_of_pages().unsealed(address) or ""
+
+
+def local(address: str) -> str:
     """The address where it is a path of this site, else the list of cases."""
     parts = urlsplit(address)
-    local = address.startswith("/") and not address.startswith("//") and "\\" not in address
+    local = address.startswith("/") and not address.startswith("//") and "\\" not in address and address.isprintable()
     return address if local and not parts.scheme and not parts.netloc else url_for("pages.case_list")

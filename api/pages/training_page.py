@@ -40,7 +40,7 @@ def add(pages: Blueprint, services: Services) -> None:
     def start() -> AnyResponse:
         config = request.form.get("config", "")
         if config not in known_configs():
-            raise InvalidConfig(f"no configuration {config!r}; known: {', '.join(known_configs())}")
+            raise InvalidConfig(f"no configuration of this name; known: {', '.join(known_configs())}")
         services.training.start(caller(), TrainingRunIn(config=config))
         return redirect(url_for("pages.training"), 303)
 

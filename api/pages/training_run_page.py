@@ -10,6 +10,7 @@ from flask import Blueprint, Response, render_template
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.pages.labels_told import labels_told
 from api.pages.loss_curve import curve_of
 from api.pages.training_page import GOING, row_of
 from api.problems import TooBusy
@@ -38,6 +39,7 @@ def add(pages: Blueprint, services: Services) -> None:
         return {
             "run": row_of(run),
             "stage": run.progress.stage if run.progress and going else "",
+            "labels": labels_told(run.label_report),
             "curve": curve_of(measured(services.training, caller(), run_id), planned),
         }
 

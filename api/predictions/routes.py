@@ -6,8 +6,10 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
+from api.audit.call import shows
 from api.cases.schemas import CasePath
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, told
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.predictions.schemas import (
     PredictionIn,
     PredictionList,
@@ -28,11 +30,12 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     @api.post(
         "/cases/<id>/predictions",
         responses={201: PredictionOut},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location"]),
     )
     @needs(Role.CLINICIAN)
     def create_prediction(path: CasePath, body: PredictionIn) -> Answer:
         """Predict with the serving model, or with `{"model": id}`."""
-        made = predictions.create(caller(), path.id, body.model)
+        made = predictions.create(caller(), path.id, body.model, sent_key(body))
         return answer(made, 201, {"Location": f"/v1/predictions/{made.id}"})
 
     @api.get("/cases/<id>/predictions", responses={200: PredictionList})
@@ -45,7 +48,9 @@ def blueprint(predictions: Predictions) -> APIBlueprint:
     @needs(Role.VIEWER)
     def list_similar(path: CasePath, query: SimilarQuery) -> Answer:
         """Past cases that the serving model finds most like this one, with their diagnoses."""
-        return answer(predictions.similar(caller(), path.id, query.limit))
+        found = predictions.similar(caller(), path.id, query.limit)
+        shows(like.case_id for like in found.items)
+        return answer(found)
 
     @api.get("/predictions/<id>", responses={200: PredictionOut})
     @needs(Role.VIEWER)

@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class PredictionRow(Base):
+class PredictionRow(OfProject, Base):
     """A stored answer; ``case_version`` tells which state of the case it saw."""
 
     __tablename__ = "predictions"

@@ -6,7 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, refusals
 from api.models.schemas import ModelOut, ModelPath
 from api.promotion.schemas import DecisionOut, PromotionIn
 from api.promotion.service import Promotions
@@ -24,13 +24,13 @@ def blueprint(promotions: Promotions) -> APIBlueprint:
         """How the model did beside the one that served: what the policy said, why, and every number."""
         return answer(promotions.told(caller(), path.id))
 
-    @api.post("/models/<id>/comparison", responses={201: DecisionOut})
+    @api.post("/models/<id>/comparison", responses={201: DecisionOut, **refusals(409)})
     @needs(Role.TRAINER)
     def compare_model(path: ModelPath) -> Answer:
         """Compare with the serving model now, on stored cases that neither has learned from; takes a while."""
         return answer(promotions.compare(caller(), path.id), 201)
 
-    @api.post("/models/<id>/promote", responses={200: ModelOut})
+    @api.post("/models/<id>/promote", responses={200: ModelOut, **refusals(409)})
     @needs(Role.ADMIN)
     def promote_model(path: ModelPath, body: PromotionIn) -> Answer:
         """Let a model serve, from the next request on; one that its comparison rejected takes a reason."""

@@ -79,18 +79,21 @@ class Promotions:
             Conflict: it serves itself, so there is nothing to compare it with.
         """
         from clinical_mm.importing.folder import write_folder
-        from clinical_mm.promotion.contest import untouched
+        from clinical_mm.promotion.contest import learned, untouched
 
         caller.require(Role.TRAINER)
         self._models.get(caller, model_id)
         champion = self._models.serving_id(caller.project_id)
         if champion == model_id:
             raise Conflict("this model serves: name another one, which is then compared with it")
-        wanted = untouched(self._models.bundle_folder(champion), self._models.bundle_folder(model_id))
+        bundles = (self._models.bundle_folder(champion), self._models.bundle_folder(model_id))
+        test, taught = untouched(*bundles), learned(*bundles)
+        patients = self._cases.patients(caller, taught)
         labelled = self._cases.select(caller.project_id, {"labelled": True})
         folder = self._ground.settings.runs_folder / new_id("comparison")
         try:
-            write_folder((case for case in labelled if case.id in wanted), folder)
+            judges = (c for c in labelled if (c.patient.id not in patients if c.golden else c.id in test))
+            write_folder(judges, folder)
             decision = self.judge(caller, model_id, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

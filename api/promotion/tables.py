@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class DecisionRow(Base):
+class DecisionRow(OfProject, Base):
     """One comparison; ``result`` holds the policy as it was, the reasons and every number."""
 
     __tablename__ = "decisions"

@@ -7,7 +7,8 @@ from flask_openapi import APIBlueprint, Tag
 from api.access.guard import caller, needs
 from api.access.service import Role
 from api.cases.schemas import CasePath
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, refusals, told
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.reviews.schemas import ReviewIn, ReviewList, ReviewOut, ReviewPath
 from api.reviews.service import Reviews
 
@@ -18,11 +19,15 @@ def blueprint(reviews: Reviews) -> APIBlueprint:
     """The routes over the reviews."""
     api = APIBlueprint("reviews", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/cases/<id>/reviews", responses={201: ReviewOut})
+    @api.post(
+        "/cases/<id>/reviews",
+        responses={201: ReviewOut, **refusals(409)},
+        openapi_extensions=told(takes=IDEMPOTENT),
+    )
     @needs(Role.CLINICIAN)
     def create_review(path: CasePath, body: ReviewIn) -> Answer:
         """Confirm, override, or say unsure; confirm and override set the case's label."""
-        return answer(reviews.create(caller(), path.id, body), 201)
+        return answer(reviews.create(caller(), path.id, body, sent_key(body)), 201)
 
     @api.get("/cases/<id>/reviews", responses={200: ReviewList})
     @needs(Role.VIEWER)
@@ -30,7 +35,7 @@ def blueprint(reviews: Reviews) -> APIBlueprint:
         """A case's reviews, newest first."""
         return answer(ReviewList(items=reviews.history(caller(), path.id)))
 
-    @api.post("/reviews/<id>/withdraw", responses={200: ReviewOut})
+    @api.post("/reviews/<id>/withdraw", responses={200: ReviewOut, **refusals(409)})
     @needs(Role.CLINICIAN)
     def withdraw_review(path: ReviewPath) -> Answer:
         """Take back one's own review (an admin: anyone's); it stays in the history, the label follows the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from clinical_mm.importing.case_json import Note
 
@@ -25,7 +25,7 @@ class ReviewIn(BaseModel):
     verdict: Verdict
     diagnoses: Annotated[list[str] | None, Field(max_length=100)] = None
     comment: Note | None = None
-    before_model: bool = False
+    before_model: StrictBool = False
 
 
 class ReviewOut(BaseModel):

@@ -17,6 +17,7 @@ from api.cases.tables import CaseRow, ReviewState
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.predictions.doubt import weigh
 from api.predictions.service import Predictions
 from api.problems import Conflict, Forbidden, Invalid, NotFound, PointedError
@@ -32,16 +33,28 @@ class Reviews:
 
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, predictions: Predictions) -> None:
         self._ground, self._audit, self._cases, self._predictions = ground, audit, cases, predictions
+        self._keys = IdempotencyKeys(ground)
 
-    def create(self, caller: Caller, case_id: str, said: ReviewIn) -> ReviewOut:
+    def create(self, caller: Caller, case_id: str, said: ReviewIn, key: SentKey | None = None) -> ReviewOut:
         """Store a review; the label follows in the same transaction.
 
         Raises:
             NotFound: no such case, or the prediction is not of this case.
             Invalid: the verdict and the diagnoses do not go together.
             Conflict: a verdict from before the model's answer comes too late, or the project asks for none.
+            Invalid: the Idempotency-Key came with another request before.
         """
         caller.require(Role.CLINICIAN)
+        return self._keys.once(
+            caller, key, lambda: self._create(caller, case_id, said, key), lambda id_: self.get(caller, id_)
+        )
+
+    def get(self, caller: Caller, review_id: str) -> ReviewOut:
+        """One review; raises NotFound."""
+        with self._ground.database.reading() as session:
+            return ReviewOut.model_validate(self._row(session, caller, review_id))
+
+    def _create(self, caller: Caller, case_id: str, said: ReviewIn, key: SentKey | None) -> ReviewOut:
         with self._ground.database.transaction() as session:
             case = self._cases.row(session, caller.project_id, case_id, lock=True)
             if said.before_model:
@@ -61,6 +74,7 @@ class Reviews:
             )
             session.add(row)
             settle(session, case)
+            self._keys.keep(session, caller, key, row.id, case_id=case_id)
             self._audit.record(session, caller, "review.create", "review", row.id, case=case_id, verdict=said.verdict)
         return ReviewOut.model_validate(row)
 
@@ -74,9 +88,7 @@ class Reviews:
         """
         caller.require(Role.CLINICIAN)
         with self._ground.database.transaction() as session:
-            row = session.get(ReviewRow, review_id)
-            if row is None or row.project_id != caller.project_id:
-                raise NotFound(f"no review {review_id!r} in this project")
+            row = self._row(session, caller, review_id)
             case = self._cases.row(session, caller.project_id, row.case_id, lock=True)
             session.refresh(row)  # another request may have withdrawn it while this one waited for the case
             _refuse_withdrawal(caller, row)
@@ -102,6 +114,13 @@ class Reviews:
         with self._ground.database.reading() as session:
             read = {(case_id, version) for case_id, version in session.execute(query)}
         return {case.id for case in cases if (case.id, case.version) in read}
+
+    @staticmethod
+    def _row(session: Session, caller: Caller, review_id: str) -> ReviewRow:
+        row = session.get(ReviewRow, review_id)
+        if row is None or row.project_id != caller.project_id:
+            raise NotFound(f"no review {review_id!r} in this project")
+        return row
 
     def _refuse_late(self, session: Session, caller: Caller, case: CaseRow, said: ReviewIn) -> None:
         if said.prediction is not None:
@@ -150,13 +169,14 @@ class Reviews:
         prediction = self._predictions.row(session, caller.project_id, prediction_id)
         if prediction.case_id != case_id:
             raise _fault("/prediction", "this prediction is of another case")
-        return probable(prediction.result)
+        return probable(self._predictions.out(prediction).model_dump())  # what was shown is what is confirmed
 
 
 def settle(session: Session, case: CaseRow) -> None:
     """Let label, state of review and sort keys follow from the reviews that stand.
 
-    The label is no input of the model, so the version that predictions saw stays in force.
+    The label is no input of the model, so the version that predictions saw stays in force. A golden case's label stays:
+    what reviewers say of it is kept beside it.
     """
     session.flush()
     query = select(ReviewRow).where(
@@ -164,14 +184,20 @@ def settle(session: Session, case: CaseRow) -> None:
     )
     standing = list(session.scalars(query.order_by(ReviewRow.id)))
     named = [review for review in standing if review.diagnoses is not None]
-    if named and (case.given_at is None or named[-1].created_at >= case.given_at):
-        Cases.label(case, named[-1].diagnoses, named[-1].reviewer, named[-1].created_at)
-    else:
-        Cases.label(case, case.given_diagnoses, case.given_by, case.given_at)
+    if case.golden_at is None:
+        _follow(case, named[-1] if named else None)
     of_each = {review.reviewer: tuple(review.diagnoses or ()) for review in named}
     case.contested = len(set(of_each.values())) > 1
     case.review_state = _state(standing[-1].verdict if standing else None, labelled=case.diagnoses is not None)
     weigh(session, case)
+
+
+def _follow(case: CaseRow, newest: ReviewRow | None) -> None:
+    """The label in force: the newest review's that stands and names one, or what was sent since."""
+    if newest is not None and (case.given_at is None or newest.created_at >= case.given_at):
+        Cases.label(case, newest.diagnoses, newest.reviewer, newest.created_at)
+    else:
+        Cases.label(case, case.given_diagnoses, case.given_by, case.given_at)
 
 
 def _state(verdict: str | None, *, labelled: bool) -> ReviewState:

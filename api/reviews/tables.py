@@ -8,9 +8,10 @@ from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class ReviewRow(Base):
+class ReviewRow(OfProject, Base):
     """Who said what about which prediction, and when."""
 
     __tablename__ = "reviews"

@@ -16,6 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.audit.service import Audit
 from api.cases.service import Cases
 from api.ground.ground import Ground
+from api.ground.logs import configure
+from api.ground.scope import whole_process
+from api.ground.secret import trail_key
 from api.models.service import Models
 from api.predictions.doubt import weigh
 from api.settings import settings_from_environment
@@ -37,9 +40,11 @@ def main() -> int:
     chosen = parser.parse_args()
     end_with_parent(chosen.with_parent)
     os.nice(NICENESS)  # whoever waits for an answer comes first
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    ground = Ground.of(settings_from_environment())
-    audit = Audit(ground.database)
+    settings = settings_from_environment()
+    configure(settings.log_format, settings.log_level)
+    whole_process("a shadow is scored in whatever project it is")
+    ground = Ground.of(settings)
+    audit = Audit(ground.database, trail_key(ground.settings.workspace), ground.settings.trail_folder)
     return follow(Scoring(ground, Cases(ground, audit, weigh), Models(ground, audit)), chosen.shadow)
 
 

@@ -6,7 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
-from api.ground.wire import SECURITY, Answer, answer, nothing
+from api.ground.wire import SECURITY, Answer, answer, nothing, refusals
 from api.models.schemas import ModelPath
 from api.shadows.schemas import ShadowOut
 from api.shadows.service import Shadows
@@ -24,7 +24,7 @@ def blueprint(shadows: Shadows) -> APIBlueprint:
         """How the model does beside the serving one on live cases; hidden from whoever predicts and reviews."""
         return answer(shadows.report(caller(), path.id))
 
-    @api.put("/models/<id>/shadow", responses={200: ShadowOut})
+    @api.put("/models/<id>/shadow", responses={200: ShadowOut, **refusals(409)})
     @needs(Role.ADMIN)
     def begin_shadow(path: ModelPath) -> Answer:
         """Let the model answer every live case in silence from now on, in place of any other shadow."""

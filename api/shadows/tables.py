@@ -9,9 +9,10 @@ from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class ShadowRow(Base):
+class ShadowRow(OfProject, Base):
     """A model's time as a shadow; in force until it is ended or the model itself comes to serve."""
 
     __tablename__ = "shadows"
@@ -31,7 +32,7 @@ class ShadowRow(Base):
     """Which worker scores, and until when no other takes over."""
 
 
-class ShadowPredictionRow(Base):
+class ShadowPredictionRow(OfProject, Base):
     """What a shadow said of the case of a prediction, or the kind of error that it met; gone with the prediction."""
 
     __tablename__ = "shadow_predictions"

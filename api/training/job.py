@@ -25,15 +25,16 @@ from api.ground.ground import Ground
 from api.ground.search import make_room_for_trials, trials_url
 from api.models.service import Models
 from api.promotion.service import Promotions
-from api.reviews.adjudication import adjudicated
+from api.reviews.teaching import write_snapshot
 from api.training.record import RunRecord
 from api.training.service import discard_working_files, forget_erased, who_teaches
 from api.training.tables import TrainingRunRow
 from clinical_mm.config import ModelConfig
 from clinical_mm.errors import Cancelled
-from clinical_mm.importing.folder import CASES, write_folder
+from clinical_mm.importing.folder import CASES
 from clinical_mm.training.trackers.mlflow import TRACKING_URI
 from clinical_mm.training.trials import TRIALS_URL
+from clinical_mm.training.vetting import FOUND
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
@@ -64,14 +65,21 @@ class TrainingJob:
         row = self.record.mine()
         config = ModelConfig.load(row.config, row.overrides)
         snapshot = self.folder / "snapshot"
-        if not (snapshot / CASES).exists():
+        while not (snapshot / CASES).exists() or self._holds_erased(snapshot):
             shutil.rmtree(snapshot, ignore_errors=True)
-            cases = self._cases.select(row.project_id, {**row.filter, **who_teaches(config)})
-            write_folder(adjudicated(self._ground.database, row.project_id, cases, row.labels), snapshot)
+            wanted = {**row.filter, **who_teaches(config)}
+            cases = self._cases.select(row.project_id, wanted)
+            report = write_snapshot(self._ground, row.project_id, wanted, cases, row.labels, snapshot)
+            self.record.labels({"report": report})
         if config.search.trials:
             make_room_for_trials(self._ground.database)
         _keep_labels(snapshot / CASES, self.folder / LABELS)
         (self.folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
+
+    def _holds_erased(self, snapshot: Path) -> bool:
+        """Whether a case was erased while it was copied; whoever erases looks at what is copied by then."""
+        ids = set(_labels(snapshot / CASES))
+        return bool(ids - self._cases.stored(ids))
 
     def train(self) -> str:
         """Train; gives ``succeeded``, ``cancelled``, or ``failed: reason``."""
@@ -90,6 +98,7 @@ class TrainingJob:
         finally:
             _end(child)
         self._told_to_stop(out / "progress.jsonl")
+        self._tell_of_labels(out / FOUND)
         if child.returncode == 0:
             return "succeeded"
         if -child.returncode in {signal.SIGTERM, signal.SIGINT}:
@@ -154,6 +163,11 @@ class TrainingJob:
         urls = {TRIALS_URL: trials_url(self._ground.database), TRACKING_URI: self._ground.settings.mlflow_tracking_uri}
         return {**os.environ, "TOKENIZERS_PARALLELISM": "false", **{name: url for name, url in urls.items() if url}}
 
+    def _tell_of_labels(self, found: Path) -> None:
+        """Keep what the check of the labels found, of a training that it ended too."""
+        if found.exists():
+            self.record.labels(json.loads(found.read_text(encoding="utf-8")))
+
     def _told_to_stop(self, lines: Path) -> bool:
         """Pass on how far it is; gives whether someone cancelled."""
         newest = _newest_progress(lines)
@@ -170,10 +184,13 @@ def _keep_labels(cases: Path, labels: Path) -> None:
 
     Cases without a label, from which alignment learns, have null.
     """
+    labels.write_text(json.dumps(_labels(cases), indent=1), encoding="utf-8")
+
+
+def _labels(cases: Path) -> dict[str, Any]:
     with cases.open(encoding="utf-8") as lines:
         parsed = (json.loads(line) for line in lines)
-        held = {case["id"]: case.get("diagnoses") for case in parsed}
-    labels.write_text(json.dumps(held, indent=1), encoding="utf-8")
+        return {case["id"]: case.get("diagnoses") for case in parsed}
 
 
 def _newest_progress(lines: Path) -> dict[str, Any] | None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from api.access.service import Caller, Role
 from api.models.schemas import ModelOut
 from api.problems import NotFound
 from api.reviews.adjudication import adjudicated
 from api.training.service import Training, who_teaches
+from clinical_mm.case import Case
+from clinical_mm.importing.folder import write_folder
+from clinical_mm.training.label_policy import LabelPolicy
 from clinical_mm.training.repeat import Recipe, compare, recipe_of
+from clinical_mm.training.vetting import write_labels
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,21 @@ def repeat(training: Training, caller: Caller, model_id: str) -> Repetition:
     cases = [case for case in agreed if case.id in wanted]
     gone = wanted - {case.id for case in cases}
     start = _start(training, caller, recipe)
+    write = partial(_write, recipe, cases)
     model = training.make(
-        caller, recipe.config, cases, start_from=start, catalogue=recipe.catalogue, parts=recipe.parts
+        caller, recipe.config, write, start_from=start, catalogue=recipe.catalogue, parts=recipe.parts
     )
     told = compare(first.card, model.card, sorted(gone))
     same = model.weights_sha256 == first.weights_sha256
     return Repetition(model, (*told, "weights are the same bit for bit" if same else "weights differ"))
+
+
+def _write(recipe: Recipe, cases: Iterable[Case], snapshot: Path) -> None:
+    """Labels are checked again as they were."""
+    kept = recipe.card.get("labels")
+    if kept is not None:
+        write_labels(snapshot, LabelPolicy.model_validate(kept["policy"]), kept["report"])
+    write_folder(cases, snapshot)
 
 
 def _start(training: Training, caller: Caller, recipe: Recipe) -> str | None:

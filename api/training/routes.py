@@ -7,7 +7,8 @@ from flask_openapi import APIBlueprint, Tag
 
 from api.access.guard import caller, needs
 from api.access.service import Role
-from api.ground.wire import SECURITY, Answer, answer
+from api.ground.wire import SECURITY, Answer, answer, refusals, told
+from api.idempotency.header import IDEMPOTENT, sent_key
 from api.training.schemas import TrainingRunIn, TrainingRunList, TrainingRunOut, TrainingRunPath
 from api.training.service import Training
 from api.training.watching import events, log_tail
@@ -19,11 +20,15 @@ def blueprint(training: Training) -> APIBlueprint:
     """The routes over the training runs."""
     api = APIBlueprint("training", __name__, url_prefix="/v1", abp_tags=[TAG], abp_security=SECURITY)
 
-    @api.post("/training-runs", responses={202: TrainingRunOut})
+    @api.post(
+        "/training-runs",
+        responses={202: TrainingRunOut},
+        openapi_extensions=told(takes=IDEMPOTENT, gives=["Location"]),
+    )
     @needs(Role.TRAINER)
     def start_training(body: TrainingRunIn) -> Answer:
         """Queue a run over the labelled cases that `filter` chooses."""
-        run = training.start(caller(), body)
+        run = training.start(caller(), body, sent_key(body))
         return answer(run, 202, {"Location": f"/v1/training-runs/{run.id}"})
 
     @api.get("/training-runs", responses={200: TrainingRunList})
@@ -50,7 +55,7 @@ def blueprint(training: Training) -> APIBlueprint:
         """The last lines of the run's log."""
         return Response(log_tail(training, caller(), path.id), mimetype="text/plain")
 
-    @api.post("/training-runs/<id>/cancel", responses={202: TrainingRunOut})
+    @api.post("/training-runs/<id>/cancel", responses={202: TrainingRunOut, **refusals(409)})
     @needs(Role.TRAINER)
     def cancel_training(path: TrainingRunPath) -> Answer:
         """Stop a run: a queued one at once, a running one within two seconds."""

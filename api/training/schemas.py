@@ -51,6 +51,10 @@ class TrainingRunOut(BaseModel):
     set: dict[str, Any]
     filter: dict[str, Any]
     labels: Rule
+    label_report: Annotated[
+        dict[str, Any] | None,
+        Field(description="what the label policy left out (`report`), and suspicious labels by reviewer (`noise`)"),
+    ]
     start_from: str | None
     state: State
     progress: ProgressOut | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from api.cases.service import Cases
 from api.ground.clock import now
 from api.ground.ground import Ground
 from api.ground.ids import new_id
+from api.ground.runs import ENDED, RunRow
+from api.idempotency.service import IdempotencyKeys, SentKey
 from api.models.schemas import ModelOut
 from api.models.service import Models
 from api.problems import Conflict, NotFound
 from api.promotion.service import Promotions
-from api.reviews.adjudication import Rule, adjudicated
+from api.reviews.adjudication import Rule
+from api.reviews.teaching import write_snapshot
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
@@ -30,7 +33,6 @@ from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import CASES, read_folder
 
-ENDED = ("succeeded", "failed", "cancelled")
 SHOWN = 100
 
 
@@ -40,12 +42,24 @@ class Training:
     def __init__(self, ground: Ground, audit: Audit, cases: Cases, models: Models, promotions: Promotions) -> None:
         self.ground, self.audit, self.cases, self.models = ground, audit, cases, models
         self.promotions = promotions
+        self._keys = IdempotencyKeys(ground)
 
-    def start(self, caller: Caller, wanted: TrainingRunIn) -> TrainingRunOut:
-        """Queue a run; a worker takes it. Raises InvalidConfig, Forbidden, NotFound."""
-        self.check(caller, wanted)
-        with self.ground.database.transaction() as session:
-            return self.queue(session, caller, wanted)
+    def start(self, caller: Caller, wanted: TrainingRunIn, key: SentKey | None = None) -> TrainingRunOut:
+        """Queue a run; a worker takes it.
+
+        Raises:
+            InvalidConfig, Forbidden, NotFound: it could not be carried out.
+            Invalid: the Idempotency-Key came with another request before.
+        """
+
+        def queue() -> TrainingRunOut:
+            self.check(caller, wanted)
+            with self.ground.database.transaction() as session:
+                run = self.queue(session, caller, wanted)
+                self._keys.keep(session, caller, key, run.id)
+                return run
+
+        return self._keys.once(caller, key, queue, lambda id_: self.get(caller, id_))
 
     def check(self, caller: Caller, wanted: TrainingRunIn) -> None:
         """Whether a run could be queued; raises as ``start`` does."""
@@ -113,26 +127,29 @@ class Training:
         """Train here and now, with bars; the code of the job. Raises what ``clinical_mm.training.run.train`` raises."""
         caller.require(Role.TRAINER)
         chosen = ModelConfig.load(config, overrides)
-        cases = self.cases.select(caller.project_id, who_teaches(chosen))
-        agreed = adjudicated(self.ground.database, caller.project_id, cases, labels)
-        return self.make(caller, chosen, agreed, start_from=start_from)
+        wanted = who_teaches(chosen)
+
+        def write(snapshot: Path) -> None:
+            cases = self.cases.select(caller.project_id, wanted)
+            write_snapshot(self.ground, caller.project_id, wanted, cases, labels, snapshot)
+
+        return self.make(caller, chosen, write, start_from=start_from)
 
     def make(
         self,
         caller: Caller,
         config: ModelConfig,
-        cases: Iterable[Case],
+        write: Callable[[Path], None],
         *,
         start_from: str | None = None,
         catalogue: Catalogue | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
     ) -> ModelOut:
-        """Train on these cases, register the model, and compare it with the one that serves.
+        """Train on the snapshot that ``write`` lays down, register the model, compare it with the one that serves.
 
         Raises:
             NotFound: ``start_from`` is no model of ours.
         """
-        from clinical_mm.importing.folder import write_folder
         from clinical_mm.training.run import train
         from clinical_mm.training.trackers.mlflow import mlflow_trackers
 
@@ -140,7 +157,7 @@ class Training:
         settings = self.ground.settings
         folder = settings.runs_folder / new_id("run")
         try:
-            write_folder(cases, folder / "snapshot")
+            write(folder / "snapshot")
             made = train(
                 config,
                 folder / "snapshot",
@@ -178,7 +195,7 @@ class Training:
     def _row(self, session: Session, project_id: str, run_id: str) -> TrainingRunRow:
         row = session.get(TrainingRunRow, run_id)
         if row is None or row.project_id != project_id:
-            raise NotFound(f"no training run {run_id!r} in this project")
+            raise NotFound("no such training run in this project")
         return row
 
 
@@ -187,9 +204,9 @@ def who_teaches(config: ModelConfig) -> dict[str, Any]:
     return {"labelled": None if config.alignment.epochs else True}
 
 
-def waiting_runs(ground: Ground) -> list[str]:
-    """Ids of runs that have not ended, oldest first."""
-    query = select(TrainingRunRow.id).where(TrainingRunRow.state.not_in(ENDED)).order_by(TrainingRunRow.id)
+def waiting_runs(ground: Ground, table: type[RunRow] = TrainingRunRow) -> list[str]:
+    """Ids of runs of a kind that have not ended, oldest first."""
+    query = select(table.id).where(table.state.not_in(ENDED)).order_by(table.id)
     with ground.database.reading() as session:
         return list(session.scalars(query))
 
@@ -218,6 +235,7 @@ def _out(row: TrainingRunRow) -> TrainingRunOut:
             "start_from": row.start_from,
             "filter": row.filter,
             "labels": row.labels,
+            "label_report": row.label_report,
             "state": row.state,
             "progress": row.progress,
             "error": row.error,

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from api.access.service import Caller
+from api.ground.runs import ENDED
 from api.training.schemas import TrainingRunOut
-from api.training.service import ENDED, Training
+from api.training.service import Training
 from clinical_mm.training.trackers.lines import METRICS, read_lines
 
 POLL_S, HEARTBEAT_S = 0.5, 5.0

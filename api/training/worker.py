@@ -17,63 +17,90 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.audit.service import Audit
+from api.bulk.carrying_out import BulkJob
+from api.bulk.tables import BulkRunRow
 from api.cases.service import Cases
+from api.ground import tracing
 from api.ground.ground import Ground
-from api.ground.jobs import JobEngine
+from api.ground.jobs import BULK, QUEUE, JobEngine
+from api.ground.logs import configure
+from api.ground.runs import RunRow
+from api.ground.secret import trail_key
+from api.idempotency.service import IdempotencyKeys
 from api.models.service import Models
 from api.predictions.doubt import weigh
+from api.predictions.service import Predictions
 from api.promotion.service import Promotions
 from api.settings import Settings
 from api.shadows.keeper import Keeper
 from api.shadows.scoring import Scoring
 from api.training.heartbeat import Heartbeat
 from api.training.job import TrainingJob
-from api.training.record import RunRecord, Superseded
+from api.training.record import Record, Superseded
 from api.training.service import waiting_runs
+from api.training.tables import TrainingRunRow
 from clinical_mm.errors import ClinicalMMError
 from clinical_mm.training.reasons import reason
 
 log = logging.getLogger(__name__)
-POLL_S, SWEEP_S = 0.5, 3.0
+POLL_S, SWEEP_S, KEYS_S = 0.5, 3.0, 3600.0
+UNFORESEEN = "the worker met an unexpected error; its log has the details"
 
 
 class Worker:
-    """The engine, the one workflow there is, and the process in which shadows score."""
+    """The engine, its two workflows - trainings and bulk runs -, and the process in which shadows score."""
 
     def __init__(self, settings: Settings) -> None:
         self._ground = Ground.of(settings)
-        audit = Audit(self._ground.database)
+        tracing.follow(self._ground.database.engine)
+        audit = Audit(self._ground.database, trail_key(settings.workspace), settings.trail_folder)
         self._cases, self._models = Cases(self._ground, audit, weigh), Models(self._ground, audit)
         self._promotions = Promotions(self._ground, audit, self._cases, self._models)
+        self._bulk = BulkJob(self._ground, self._cases, Predictions(self._ground, audit, self._cases, self._models))
+        self._keys = IdempotencyKeys(self._ground)
         self._heart = Heartbeat(self._ground)
         self._shadows = Keeper(Scoring(self._ground, self._cases, self._models, self._heart.worker_id))
         self._engine = JobEngine(settings, self._heart.worker_id)
-        self._freeze = self._step("freeze", TrainingJob.freeze, retry=_is_outage)
-        self._train = self._step("train", TrainingJob.train)
-        self._register = self._step("register", TrainingJob.register, retry=_is_outage)
-        self._compare = self._step("compare", TrainingJob.compare, retry=_is_outage)
-        self._workflow = self._engine.workflow("training_run", lambda run_id: self._training_run(run_id))  # noqa: PLW0108 - the engine marks the function it is given, which a bound method refuses
+        self._freeze = self._step("freeze", lambda run_id: self._job(run_id).freeze(), retry=_is_outage)
+        self._train = self._step("train", lambda run_id: self._job(run_id).train())
+        self._register = self._step("register", lambda run_id: self._job(run_id).register(), retry=_is_outage)
+        self._compare = self._step("compare", lambda run_id: self._job(run_id).compare(), retry=_is_outage)
+        self._lines = self._step("lines", self._carry_out, retry=_is_outage)
+        # lambdas: the engine marks the function it is given, which a bound method refuses
+        self._workflow = self._engine.workflow("training_run", lambda run_id: self._training_run(run_id))  # noqa: PLW0108
+        self._bulk_workflow = self._engine.workflow("bulk_run", lambda run_id: self._bulk_run(run_id))  # noqa: PLW0108
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop; what runs then is resumed at the next start."""
         self._heart.start()
         self._engine.launch()
         log.info("job worker %s is ready", self._heart.worker_id)
-        known, swept = set[str](), time.monotonic()
+        known, swept, forgot = set[str](), time.monotonic(), -KEYS_S
         while not stop.wait(POLL_S) and not self._heart.lost:
             try:
-                for run_id in waiting_runs(self._ground):
-                    if run_id not in known:
-                        self._engine.enqueue(self._workflow, run_id)
-                        known.add(run_id)
-                    elif self._engine.has_ended(run_id):
-                        self._give_up(run_id)
+                self._queue(waiting_runs(self._ground) + waiting_runs(self._ground, BulkRunRow), known)
                 self._shadows.tick()
                 if time.monotonic() > swept + SWEEP_S:
                     self._take_over()
                     swept = time.monotonic()
+                if time.monotonic() > forgot + KEYS_S:
+                    self._keys.sweep()
+                    forgot = time.monotonic()
             except SQLAlchemyError as error:  # the database is away for a while: the rows are still there afterwards
                 log.warning("the database does not answer: %s", type(error).__name__)
+
+    def _queue(self, waiting: list[str], known: set[str]) -> None:
+        """Turn runs into workflows; tell of those whose workflow is over though they are not."""
+        for run_id in waiting:
+            if run_id in known:
+                if self._engine.has_ended(run_id):
+                    self._give_up(run_id)
+                continue
+            if _trains(run_id):
+                self._engine.enqueue(self._workflow, run_id)
+            else:
+                self._engine.enqueue(self._bulk_workflow, run_id, BULK)
+            known.add(run_id)
 
     def close(self) -> None:
         """Stop the engine and the scoring process, and give back connections."""
@@ -91,16 +118,17 @@ class Worker:
         begun = self._engine.begun()
         dead = self._heart.silent(begun.values())
         for run_id in (run_id for run_id, worker_id in begun.items() if worker_id in dead):
-            if self._job(run_id).record.take_over():
+            if self._record(run_id).take_over():
                 log.warning("run %s is taken over from worker %s, which is silent", run_id, begun[run_id])
-                self._engine.take_over(run_id)
+                self._engine.take_over(run_id, QUEUE if _trains(run_id) else BULK)
 
     def _step(
-        self, name: str, work: Callable[[TrainingJob], Any], retry: Callable[[BaseException], bool] | None = None
+        self, name: str, work: Callable[[str], Any], retry: Callable[[BaseException], bool] | None = None
     ) -> Callable[[str], Any]:
         def step(run_id: str) -> Any:
             try:
-                return work(self._job(run_id))
+                with tracing.span(f"job.{name}", run=run_id):
+                    return work(run_id)
             except Superseded as error:
                 # Whatever this process still told the engine of the run would count for the other's: it tells nothing.
                 log.error("%s: this worker had not been heard for too long, and ends", error)  # noqa: TRY400
@@ -131,20 +159,56 @@ class Worker:
 
     def _give_up(self, run_id: str) -> None:
         """Tell of a run whose workflow ended without a word: an error that nobody foresaw, or it died too often."""
-        RunRecord(self._ground, run_id).fail("the worker met an unexpected error; its log has the details")
-        self._job(run_id).tidy()
+        Record(self._ground, _table(run_id), run_id).fail(UNFORESEEN)
+        if _trains(run_id):
+            self._job(run_id).tidy()
+        else:
+            self._bulk.tidy(run_id)
+
+    def _bulk_run(self, run_id: str) -> None:
+        record = self._record(run_id)
+        try:
+            if record.begin():
+                if self._lines(run_id) == "succeeded":
+                    record.succeed()
+                else:
+                    record.cancelled()
+        except (ClinicalMMError, OSError, ValueError) as error:
+            log.warning("run %s failed: %s", run_id, error)
+            record.fail(reason(error))
+        self._bulk.tidy(run_id)
+
+    def _carry_out(self, run_id: str) -> str:
+        record = Record(self._ground, BulkRunRow, run_id, self._heart.token)
+
+        def watch(progress: dict[str, Any]) -> bool:
+            record.progress(progress)
+            return record.mine().cancel_requested
+
+        return self._bulk.carry_out(record.mine(), watch)
+
+    def _record(self, run_id: str) -> Record[Any]:
+        return Record(self._ground, _table(run_id), run_id, self._heart.token)
 
     def _job(self, run_id: str) -> TrainingJob:
         return TrainingJob(self._ground, self._cases, self._models, self._promotions, run_id, self._heart.token)
+
+
+def _trains(run_id: str) -> bool:
+    return run_id.startswith("run_")
+
+
+def _table(run_id: str) -> type[RunRow]:
+    return TrainingRunRow if _trains(run_id) else BulkRunRow
 
 
 def _is_outage(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError)
 
 
-def run_worker(settings: Settings) -> None:
-    """Be a worker until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
+    """Be a worker until SIGTERM or Ctrl-C; ``at_end`` is called before the process ends."""
+    configure(settings.log_format, settings.log_level)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -153,9 +217,12 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, end)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # an embedded worker leaves Ctrl-C to its server
         signal.signal(signal.SIGINT, end)
+    tracing.start(settings.otlp_endpoint)
     worker = Worker(settings)
     worker.run(stop)
     worker.bow_out()
+    at_end()
     # A training that runs is a process of its own and ends with this one; waiting for its thread would take an epoch.
+    tracing.stop()
     logging.shutdown()
     os._exit(0)

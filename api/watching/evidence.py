@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from api.cases.tables import CaseRow, ReviewState
 from api.ground.clock import now
+from api.ground.runs import ENDED
 from api.models.tables import ModelRow, PromotionRow
 from api.problems import NotReady
 from api.training.schemas import TrainingRunIn
-from api.training.service import ENDED
 from api.training.tables import TrainingRunRow
 from clinical_mm.manifest import Manifest
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.access.tables import ProjectRow
 from api.ground.database import Database
+from api.ground.scope import everywhere
 from api.watching.schemas import Look
 from api.watching.tables import WatchRow
 
@@ -59,7 +60,7 @@ class WatchingGauges(Collector):
 
     def _looks(self) -> dict[str, Look]:
         query = select(ProjectRow.name, WatchRow.look).join(WatchRow, WatchRow.project_id == ProjectRow.id)
-        with self._database.reading() as session:
+        with everywhere("gauges are of all projects"), self._database.reading() as session:
             found = session.execute(query.where(WatchRow.look.is_not(None)))
             return {name: Look.model_validate(look) for name, look in found}
 

@@ -9,9 +9,10 @@ from sqlalchemy import JSON, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.ground.database import Base
+from api.ground.fence import OfProject
 
 
-class WatchRow(Base):
+class WatchRow(OfProject, Base):
     """One row a project; whoever sets ``claimed_at`` looks, so that several workers do not look at once."""
 
     __tablename__ = "watches"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -31,9 +32,13 @@ def _storable(text: str) -> str:
     return text
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
 def _written(moment: Any) -> Any:
-    if not isinstance(moment, str | datetime):
-        raise ValueError("must be a text such as 2026-03-01T10:00:00Z (RFC 3339)")  # noqa: TRY004 - pydantic's way
+    # by itself pydantic takes 1740000000 for seconds since 1970, as a number and as a text
+    if not isinstance(moment, datetime) and not (isinstance(moment, str) and _RFC_3339.fullmatch(moment)):
+        raise ValueError("must be a text such as 2026-03-01T10:00:00Z (RFC 3339)")
     return moment
 
 

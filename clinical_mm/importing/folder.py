@@ -1,4 +1,4 @@
-"""The plain folder: ``cases.jsonl``, a case a line in the contract's JSON plus ``id`` and ``files``; and the files.
+"""The plain folder: ``cases.jsonl``, a case a line in the contract's JSON plus ``id``, ``golden`` and ``files``.
 
 It is what ``cases export`` writes, what ``cases import --format folder`` reads, and what a training snapshot is.
 """
@@ -35,8 +35,7 @@ def write_folder(cases: Iterable[Case], folder: Path) -> int:
         for case in cases:
             files = [_write_file(image, folder) for image in case.images]
             identity = {"id": case.id} if case.id else {}
-            reviews = {"label_from": case.label_from} if case.label_from else {}
-            document = {**identity, **case_to_json(case), **reviews, "files": files}
+            document = {**identity, **case_to_json(case), **_of_its_label(case), "files": files}
             lines.write(json.dumps(document, ensure_ascii=False) + "\n")
             count += 1
         lines.flush()
@@ -90,8 +89,9 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
     data: Any = json.loads(line)
     if not isinstance(data, dict):
         raise InvalidCase("a line must hold a JSON object")
-    names, reviews = data.pop("files", []), tuple(map(str, data.pop("label_from", [])))
-    case_id = str(data.pop("id", ""))
+    names, case_id = data.pop("files", []), str(data.pop("id", ""))
+    label_from, label_by = (tuple(map(str, data.pop(key, []))) for key in ("label_from", "label_by"))
+    golden = bool(data.pop("golden", False))
     images = []
     for position, name in enumerate(names):
         path = (root / str(name)).resolve()
@@ -100,7 +100,14 @@ def _read_line(line: str, root: Path, catalogue: Catalogue) -> Case:
         if not path.is_file():
             raise InvalidCase(f"file {name!r} is not there", f"/files/{position}")
         images.append(ImageFile(path.name, path))
-    return replace(case_from_json(data, catalogue, images, case_id), label_from=reviews)
+    read = case_from_json(data, catalogue, images, case_id)
+    return replace(read, label_from=label_from, label_by=label_by, golden=golden)
+
+
+def _of_its_label(case: Case) -> dict[str, Any]:
+    """Where a label comes from, and whether it is locked; what is not so is left out."""
+    told = {"label_from": case.label_from, "label_by": case.label_by, "golden": case.golden}
+    return {key: value for key, value in told.items() if value}
 
 
 def _write_file(image: ImageFile, folder: Path) -> str:

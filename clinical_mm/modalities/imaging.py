@@ -55,8 +55,7 @@ class ImagingOptions(BaseModel):
         frames_per_image: with ``spatial_dims: 2``, how many evenly spaced frames stand for a volume.
         channels: 3 repeats grey for networks that were trained on colour.
         window: (center, width) in Hounsfield units, for CT in place of the file's own.
-        weights: ``file.safetensors``, ``file.pt``, the folder of a MONAI bundle, or ``owner/name[:file]`` of the
-            Hugging Face hub.
+        weights: ``file.safetensors``, the folder of a MONAI bundle, or ``owner/name[:file]`` of the Hugging Face hub.
         intensities: what black and white are to pretrained weights, such as [-1024, 1024] to TorchXRayVision's;
             None = the training pictures' mean is 0 and their spread 1.
         augmentation: False = training pictures stay as they are.

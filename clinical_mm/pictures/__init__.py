@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from clinical_mm.errors import UnreadableFile, UnsupportedFile
+from clinical_mm.limits import WIDEST, Limits
 from clinical_mm.pictures.decoded import MediaType, Picture, Window
 from clinical_mm.pictures.dicom import read_dicom
-from clinical_mm.pictures.limits import MAX_SAMPLES
 from clinical_mm.pictures.preview import frame_raw, heatmap_png, preview_png
 from clinical_mm.pictures.raster import read_raster
 from clinical_mm.pictures.series import Volume, group
@@ -13,6 +13,7 @@ from clinical_mm.pictures.sniff import media_type
 from clinical_mm.pictures.statistics import pixel_statistics
 
 __all__ = [
+    "Limits",
     "MediaType",
     "Picture",
     "UnreadableFile",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-def read_picture(data: bytes, *, max_pixels: int = MAX_SAMPLES) -> Picture:
+def read_picture(data: bytes, limits: Limits = WIDEST) -> Picture:
     """Decode a file of any kind that is read here, found from its bytes.
 
     Raises:
@@ -40,5 +41,5 @@ def read_picture(data: bytes, *, max_pixels: int = MAX_SAMPLES) -> Picture:
     """
     kind = media_type(data)
     if kind == "application/dicom":
-        return read_dicom(data, max_pixels=max_pixels)
-    return read_raster(data, kind, max_pixels=max_pixels)
+        return read_dicom(data, limits)
+    return read_raster(data, kind, limits)

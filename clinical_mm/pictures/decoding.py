@@ -18,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 
 from clinical_mm.errors import UnreadableFile
+from clinical_mm.limits import Limits
 from clinical_mm.pictures import jpeg
 from clinical_mm.pictures.codestream import codestream_size
 from clinical_mm.pictures.header import numbers, text, uid_name
@@ -70,7 +71,7 @@ class reading:  # noqa: N801 - reads as a statement: with reading("the pixel dat
             raise UnreadableFile(f"{self.what} does not decode ({kind.__name__})") from error
 
 
-def decode_pixels(ds: Dataset, transfer_syntax: str, max_samples: int) -> tuple[np.ndarray, str]:
+def decode_pixels(ds: Dataset, transfer_syntax: str, limits: Limits) -> tuple[np.ndarray, str]:
     """Stored values ``[F, H, W]`` or ``[F, H, W, 3]`` (YBR as RGB) and the photometric interpretation they are in.
 
     Raises:
@@ -81,7 +82,7 @@ def decode_pixels(ds: Dataset, transfer_syntax: str, max_samples: int) -> tuple[
         if keyword is None:
             raise UnreadableFile(f"the DICOM object ({uid_name(text(ds, 'SOPClassUID'))}) holds no pixel data")
     with reading("the image header"):
-        _check_header(ds, len(ds[keyword].value), transfer_syntax not in NATIVE, max_samples)
+        _check_header(ds, len(ds[keyword].value), transfer_syntax not in NATIVE, limits)
     name = uid_name(transfer_syntax)
     with reading(f"the pixel data ({name})"):
         decoder = _decoder(transfer_syntax)
@@ -111,7 +112,7 @@ def _frame_count(ds: Dataset) -> int:
     return int(counted[0])
 
 
-def _check_header(ds: Dataset, encoded_bytes: int, compressed: bool, max_samples: int) -> None:
+def _check_header(ds: Dataset, encoded_bytes: int, compressed: bool, limits: Limits) -> None:
     sides: dict[str, Any] = {
         "Rows": ds.get("Rows"),
         "Columns": ds.get("Columns"),
@@ -123,8 +124,10 @@ def _check_header(ds: Dataset, encoded_bytes: int, compressed: bool, max_samples
     frames, per_pixel = _frame_count(ds), int(ds.get("SamplesPerPixel", 1))
     if per_pixel not in {1, 3}:
         raise UnreadableFile(f"{per_pixel} samples a pixel are neither grey nor colour")
+    if frames > limits.frames:
+        raise UnreadableFile(f"the header claims {frames:,} frames; at most {limits.frames:,} are read")
     samples = int(ds.Rows) * int(ds.Columns) * frames * per_pixel
-    check_claim(samples, encoded_bytes, max_samples)
+    check_claim(samples, encoded_bytes, limits)
     # 4:2:2 subsampled colour stores two samples of three
     kept = 2 / 3 if "422" in str(ds.get("PhotometricInterpretation", "")) else 1
     needed = math.ceil(samples * int(ds.BitsAllocated) * kept / 8)

@@ -14,29 +14,29 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 
 from clinical_mm.errors import UnreadableFile
+from clinical_mm.limits import WIDEST, Limits
 from clinical_mm.pictures import header
 from clinical_mm.pictures.decoded import Picture, Window
 from clinical_mm.pictures.decoding import decode_pixels, reading
-from clinical_mm.pictures.limits import MAX_SAMPLES
-from clinical_mm.pictures.structure import check_depth, find_data_set
+from clinical_mm.pictures.structure import check_structure, find_data_set
 from clinical_mm.pictures.windows import percentile_window
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in brightness (ITU-R BT.601, as DICOM's YBR has it)."""
 
 
-def read_dicom(data: bytes, *, max_pixels: int = MAX_SAMPLES) -> Picture:
+def read_dicom(data: bytes, limits: Limits = WIDEST) -> Picture:
     """Decode one DICOM file; what its header claims is checked before anything is decoded.
 
     Args:
         data: the file, with or without preamble and file meta information.
-        max_pixels: most rows x columns x frames x samples that are read.
+        limits: what it may claim.
 
     Raises:
         UnreadableFile: no pixels, no decoder for its transfer syntax, cut off, or not what it claims.
     """
-    ds, transfer_syntax = _data_set(data)
-    stored, photometric = decode_pixels(ds, transfer_syntax, max_pixels)
+    ds, transfer_syntax = _data_set(data, limits)
+    stored, photometric = decode_pixels(ds, transfer_syntax, limits)
     with reading("the image"):
         if photometric == "PALETTE COLOR":
             picture = _colour(apply_color_lut(stored, ds), bits=None)
@@ -58,13 +58,13 @@ def read_dicom(data: bytes, *, max_pixels: int = MAX_SAMPLES) -> Picture:
 
 def read_header(data: bytes) -> Dataset:
     """The elements of a DICOM file, pixels undecoded; raises UnreadableFile."""
-    return _data_set(data)[0]
+    return _data_set(data, WIDEST)[0]
 
 
-def _data_set(data: bytes) -> tuple[Dataset, str]:
+def _data_set(data: bytes, limits: Limits) -> tuple[Dataset, str]:
     with reading("the DICOM header"):
-        part = find_data_set(data)
-        check_depth(part)
+        part = find_data_set(data, limits)
+        check_structure(part, limits)
         ds = read_dataset(BytesIO(part.data), part.implicit, part.little)
         ds.set_original_encoding(part.implicit, part.little)
         return ds, part.transfer_syntax

@@ -5,9 +5,7 @@ from __future__ import annotations
 import zlib
 
 from clinical_mm.errors import UnreadableFile
-
-MAX_SAMPLES = 512 * 1024 * 1024
-"""Largest rows x columns x frames x samples a file may hold."""
+from clinical_mm.limits import MB, WIDEST, Limits
 
 _FREE_SAMPLES = 4 * 1024 * 1024
 _SAMPLES_PER_BYTE = 256
@@ -18,26 +16,26 @@ _INFLATED_PER_BYTE = 40
 _INFLATE_STEP = 1024 * 1024
 
 
-def check_claim(samples: int, encoded_bytes: int, max_samples: int = MAX_SAMPLES) -> None:
-    """Refuse a picture whose header claims more than ``max_samples``, or far more than its bytes can hold.
+def check_claim(samples: int, encoded_bytes: int, limits: Limits = WIDEST) -> None:
+    """Refuse a picture whose header claims more pixel values than the limit, or far more than its bytes can hold.
 
     Raises:
         UnreadableFile: the claim is beyond either limit.
     """
-    if samples > max_samples:
-        raise UnreadableFile(f"the header claims {samples:,} pixel values; at most {max_samples:,} are read")
+    if samples > limits.pixel_values:
+        raise UnreadableFile(f"the header claims {samples:,} pixel values; at most {limits.pixel_values:,} are read")
     if samples > max(_FREE_SAMPLES, _SAMPLES_PER_BYTE * encoded_bytes):
         raise UnreadableFile(f"the header claims {samples:,} pixel values in only {encoded_bytes:,} bytes")
 
 
-def inflate(data: bytes) -> bytes:
-    """A raw deflate stream (PS3.5 A.5), inflated up to a bound that grows with what was sent.
+def inflate(data: bytes, limits: Limits = WIDEST) -> bytes:
+    """A raw deflate stream (PS3.5 A.5), inflated up to a bound that grows with what was sent, and up to the limit.
 
     Raises:
         UnreadableFile: it inflates to more than pictures do.
         zlib.error: it is no deflate stream.
     """
-    bound = max(_FREE_INFLATED, _INFLATED_PER_BYTE * len(data))
+    bound = min(limits.inflated_mb * MB, max(_FREE_INFLATED, _INFLATED_PER_BYTE * len(data)))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     parts: list[bytes] = []
     total = 0

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from clinical_mm.errors import UnreadableFile
+from clinical_mm.limits import WIDEST, Limits
 from clinical_mm.pictures.decoded import MediaType, Picture
 from clinical_mm.pictures.dicom import LUMINANCE
-from clinical_mm.pictures.limits import MAX_SAMPLES, check_claim
+from clinical_mm.pictures.limits import check_claim
 
 _FORMATS: dict[MediaType, str] = {"image/png": "PNG", "image/jpeg": "JPEG"}
 _FAULTS = (
@@ -22,15 +23,15 @@ _FAULTS = (
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I"})
 
 
-def read_raster(data: bytes, kind: MediaType, *, max_pixels: int = MAX_SAMPLES) -> Picture:
+def read_raster(data: bytes, kind: MediaType, limits: Limits = WIDEST) -> Picture:
     """Decode a PNG or JPEG; a grey one keeps its values (8 or 16 bits), a coloured one also becomes luminance.
 
     Raises:
-        UnreadableFile: it does not decode, or claims to be larger than ``max_pixels``.
+        UnreadableFile: it does not decode, or claims more than the limits allow.
     """
     try:
         with Image.open(BytesIO(data), formats=[_FORMATS[kind]]) as image:
-            check_claim(image.width * image.height * len(image.getbands()), len(data), max_pixels)
+            check_claim(image.width * image.height * len(image.getbands()), len(data), limits)
             values, top = _values(ImageOps.exif_transpose(image) if kind == "image/jpeg" else image)
     except _FAULTS as error:
         raise UnreadableFile(f"the {_FORMATS[kind]} does not decode ({type(error).__name__})") from error

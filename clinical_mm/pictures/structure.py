@@ -6,9 +6,12 @@ Source: DICOM PS3.5 section 7 (data elements, nesting), PS3.10 section 7 (preamb
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clinical_mm.errors import UnreadableFile
+from clinical_mm.limits import WIDEST, Limits
 from clinical_mm.pictures.limits import inflate
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
@@ -16,9 +19,6 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG})
-
-MAX_DEPTH = 32
-"""Deepest nesting of sequences that is read; real objects nest up to about ten deep."""
 
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = (0x7FE0, 0x0010)
@@ -30,8 +30,7 @@ _VRS = _LONG_VRS | frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """Header of one data element; its value is ``data[start : start + length]``, ``length`` None = undefined."""
 
     tag: tuple[int, int]
@@ -74,7 +73,7 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or _plausible(data, 0, 0x0002) or _bare_start(data) is not None
 
 
-def find_data_set(data: bytes) -> DataSet:
+def find_data_set(data: bytes, limits: Limits = WIDEST) -> DataSet:
     """The data set of a file for which ``is_dicom`` holds.
 
     Raises:
@@ -82,9 +81,9 @@ def find_data_set(data: bytes) -> DataSet:
         zlib.error: it claims to be deflated and is not.
     """
     if data[128:132] == b"DICM":
-        return _after_meta(data, 132)
+        return _after_meta(data, 132, limits)
     bare = _bare_start(data)
-    return _after_meta(data, 0) if bare is None else _guessed(data, bare)
+    return _after_meta(data, 0, limits) if bare is None else _guessed(data, bare)
 
 
 def _bare_start(data: bytes) -> int | None:
@@ -92,12 +91,21 @@ def _bare_start(data: bytes) -> int | None:
     return next((start for start in (0, 1) if _plausible(data, start, 0x0008)), None)
 
 
-def check_depth(part: DataSet) -> None:
-    """Refuse sequences nested deeper than ``MAX_DEPTH``, before a recursive reader sees them.
+def check_structure(part: DataSet, limits: Limits = WIDEST) -> None:
+    """Refuse sequences nested too deep, and too many elements, before a recursive reader sees them.
 
     Raises:
-        UnreadableFile: they are.
+        UnreadableFile: there are.
     """
+    for count, depth in enumerate(_depths(part), 1):
+        if depth > 2 * limits.depth:  # a sequence and its item
+            raise UnreadableFile(f"sequences nest more than {limits.depth} deep")
+        if count > limits.elements:
+            raise UnreadableFile(f"the header holds more than {limits.elements:,} elements")
+
+
+def _depths(part: DataSet) -> Iterator[int]:
+    """How many sequences and items are open at each element before the pixels."""
     ends: list[int] = []  # where each open sequence or item stops; undefined length: the end of the data
     at, data = 0, part.data
     implicit_below: list[bool] = []
@@ -117,10 +125,9 @@ def check_depth(part: DataSet) -> None:
         elif _opens(element):
             ends.append(len(data) if element.length is None else at + element.length)
             implicit_below.append(implicit or element.vr == b"UN")
-            if len(ends) > 2 * MAX_DEPTH:
-                raise UnreadableFile(f"sequences nest more than {MAX_DEPTH} deep")
         else:
             at += element.length or 0
+        yield len(ends)
 
 
 def _opens(element: Element) -> bool:
@@ -134,7 +141,7 @@ def _element_or_none(data: bytes, at: int, *, implicit: bool, little: bool) -> E
         return None
 
 
-def _after_meta(data: bytes, at: int) -> DataSet:
+def _after_meta(data: bytes, at: int, limits: Limits) -> DataSet:
     """The data set behind file meta information that starts at ``at``; that part is always explicit little endian."""
     transfer_syntax = ""
     while (element := _element_or_none(data, at, implicit=False, little=True)) is not None:
@@ -145,7 +152,7 @@ def _after_meta(data: bytes, at: int) -> DataSet:
             transfer_syntax = data[element.start : at].rstrip(b"\0 ").decode("ascii", "replace")
     if not transfer_syntax:
         return _guessed(data, at)
-    rest = inflate(data[at:]) if transfer_syntax == DEFLATED else data[at:]
+    rest = inflate(data[at:], limits) if transfer_syntax == DEFLATED else data[at:]
     little = transfer_syntax != EXPLICIT_BIG
     # The header's word is not always true: a data set that has no VR where one must stand is implicit all the same.
     implicit = transfer_syntax == IMPLICIT_LITTLE and rest[4:6] not in _VRS

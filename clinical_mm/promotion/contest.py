@@ -17,6 +17,7 @@ from clinical_mm.case import Case
 from clinical_mm.evaluation.groups import Groups
 from clinical_mm.evaluation.judged import Judged
 from clinical_mm.evaluation.metrics import Bootstrap
+from clinical_mm.training.label_noise import suspicions
 
 if TYPE_CHECKING:
     from clinical_mm.predictor import Predictor
@@ -42,6 +43,8 @@ class Contest:
         bootstrap: samples of whole patients, the same for both, so that differences are paired.
         forgotten, learned: diagnoses that the champion alone and the challenger alone knows.
         explainers: the challenger's, as its card holds them.
+        golden: which of the cases have a locked label; empty = none.
+        suspicions: what speaks against the labels that taught the challenger, in sentences, as its card holds them.
     """
 
     diagnoses: tuple[str, ...]
@@ -54,11 +57,18 @@ class Contest:
     forgotten: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
     explainers: Sequence[Mapping[str, object]] = ()
+    golden: Sequence[bool] = ()
+    suspicions: Sequence[str] = ()
 
     @property
     def cases(self) -> int:
         """N."""
         return len(self.targets)
+
+    @property
+    def is_golden(self) -> np.ndarray:
+        """``bool[N]``."""
+        return np.asarray(self.golden, bool) if len(self.golden) else np.zeros(self.cases, bool)
 
 
 def contest_of(champion: Predictor, challenger: Predictor, cases: Sequence[Case]) -> Contest:
@@ -76,6 +86,8 @@ def contest_of(champion: Predictor, challenger: Predictor, cases: Sequence[Case]
         forgotten=tuple(code for code in old.diagnoses if code not in shared),
         learned=tuple(code for code in new.diagnoses if code not in shared),
         explainers=challenger.card.get("explanations", ()),
+        golden=[case.golden for case in cases],
+        suspicions=suspicions(challenger.card),
     )
 
 
@@ -85,8 +97,13 @@ def untouched(champion: Path, challenger: Path) -> set[str]:
     A patient's part follows from the patient's id alone, so the test part of one model is untouched by the other unless
     their configurations share the cases out otherwise.
     """
-    old, new = read_json(champion / SPLIT), read_json(challenger / SPLIT)
-    return set(new["test"]) - {*old["train"], *old["validation"]}
+    return set(read_json(challenger / SPLIT)["test"]) - learned(champion)
+
+
+def learned(*bundles: Path) -> set[str]:
+    """Names of the cases that any of the bundles has learned from or chosen by."""
+    parts = [read_json(bundle / SPLIT) for bundle in bundles]
+    return {name for part in parts for name in (*part["train"], *part["validation"])}
 
 
 def _side(judged: Judged, shared: Sequence[str]) -> Side:

@@ -62,6 +62,7 @@ def guard(contest: Contest, guardrails: Guardrails, metric: Metric) -> list[Chec
         *_sensitivity(contest, guardrails),
         *_calibration(contest, guardrails),
         *_explanations(contest, guardrails),
+        *_beside_golden(contest, guardrails, metric),
     ]
 
 
@@ -116,6 +117,15 @@ def _explanations(contest: Contest, guardrails: Guardrails) -> Iterator[Check]:
     failed = row is not None and not row["offered"]
     said = "its usual explanation says much the same with shuffled weights" if failed else ""
     yield Check("explanations", "shuffled weights", 0, None, said)
+
+
+def _beside_golden(contest: Contest, guardrails: Guardrails, metric: Metric) -> Iterator[Check]:
+    """Where the golden cases decide, what all cases say is told beside; where they are too few, what they say."""
+    count = int(contest.is_golden.sum())
+    if count >= guardrails.golden.minimum_cases:
+        yield Check("golden", "all cases", contest.cases, gain(contest, metric))
+    elif count:
+        yield Check("golden", "golden cases", count, gain(contest, metric, rows=contest.is_golden))
 
 
 def _lost(one: Gain, margin: float, what: str) -> str:

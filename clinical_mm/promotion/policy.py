@@ -41,6 +41,17 @@ class CalibrationGuard(_Part):
     error_margin: float = Field(0.03, ge=0, le=1)
 
 
+class GoldenGuard(_Part):
+    """Cases with a locked label: where there are at least so many, the policy's metric is taken on them alone.
+
+    The labels of the rest follow from reviews, and so may be wrong in the way in which the challenger is.
+    ``margin`` then is what worse means.
+    """
+
+    minimum_cases: int = Field(50, ge=2)
+    margin: float = Field(0.02, ge=0, le=1)
+
+
 class Guardrails(_Part):
     """What must not be lost, whatever the metric gains."""
 
@@ -48,6 +59,7 @@ class Guardrails(_Part):
     sensitivity: SensitivityGuard = SensitivityGuard()
     calibration: CalibrationGuard = CalibrationGuard()
     explanations: bool = True
+    golden: GoldenGuard = GoldenGuard()
 
 
 class Outcomes(_Part):

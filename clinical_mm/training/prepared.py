@@ -19,7 +19,7 @@ from clinical_mm.modalities.base import Modality
 from clinical_mm.training.data import TrainingData, read_samples
 from clinical_mm.training.progress import Reporter
 from clinical_mm.training.selection import readable, select_cases, teachable, without_label
-from clinical_mm.training.split import PARTS, Split, as_told, split
+from clinical_mm.training.split import JUDGE, PARTS, Split, as_told, judging, split
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def prepare(
 ) -> Prepared:
     """Choose, split and read the cases of a training, but not yet what frozen encoders read.
 
-    ``told``: names of cases whose part is settled. ``start``: the model whose weights the training starts from.
+    ``told``: names of cases whose part is settled, that are left out, or that may only judge.
+    ``start``: the model whose weights the training starts from.
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
@@ -127,7 +128,10 @@ def prepare(
     cases, wanted = select_cases(everything, config.task, catalogue)
     patients = [case.patient.id for case in cases]
     parts = split(patients, chosen.seed, chosen.validation_fraction, chosen.test_fraction)
-    parts = as_told(parts, patients, [name_of(case) for case in cases], told or {})
+    names, told = [name_of(case) for case in cases], told or {}
+    only_judge = set(told.get(JUDGE, ()))
+    parts = as_told(parts, patients, names, told)
+    parts = judging(parts, patients, [case.golden for case in cases], [name in only_judge for name in names])
     modalities = modalities_of(config, catalogue)
     reporter.step("reading", 0, 1)
     # Of a committee every case teaches some member; what is learned here looks at no label.

@@ -36,6 +36,7 @@ from clinical_mm.training.trackers.flat import flat, measured
 from clinical_mm.training.trackers.lines import METRICS, Lines
 from clinical_mm.training.trackers.tensorboard import TensorBoard
 from clinical_mm.training.trials import Storage, kept_trials
+from clinical_mm.training.vetting import Vetted, vetted
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +95,7 @@ def train(  # noqa: PLR0913 - the parts of one training, named
 
     Raises:
         NotEnoughData: too few labelled cases, or no diagnosis that some have and others have not.
+        SuspectLabels: a reviewer's labels are unlikely, and the snapshot's label policy ends the training then.
         InvalidConfig, InvalidBundle, UnreadableFile: as said by what is at fault.
         Cancelled: ``cancelled`` said so.
     """
@@ -113,16 +115,13 @@ def train(  # noqa: PLR0913 - the parts of one training, named
 def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> TrainedModel:
     everything = whole_folder(request.snapshot, request.catalogue)
     snapshot_sha256 = folder_sha256(request.snapshot, everything)
+    request, labels = _with_checked_labels(request, everything, reporter)
     preparations = Preparations(everything, request.catalogue, request.parts, request.start)
-    searched: dict[str, Any] = {}
-    if request.config.search.trials:
-        found = _search(request, preparations, snapshot_sha256, reporter, cancelled)
-        request, searched = replace(request, config=found.config), {"search": found.account}
-        reporter.epochs = found.config.training.epochs
+    request, searched = _searched(request, preparations, snapshot_sha256, reporter, cancelled)
     config, catalogue, out = request.config, request.catalogue, request.out
     _begin(request, snapshot_sha256)
     prepared = preparations.of(config, reporter)
-    parts, diagnoses = prepared.parts, prepared.diagnoses
+    diagnoses = prepared.diagnoses
     learned = learn(request, prepared, reporter, cancelled)
     fit, network = learned.fit, learned.fit.network
 
@@ -132,7 +131,8 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     metrics, report = _evaluated(learned, prepared, calibration)
     checks = _checks(fit, prepared, request)
     used = [prepared.cases[i] for i in prepared.used]
-    card = make_card(config, diagnoses, used, parts.sizes, snapshot_sha256, metrics) | learned.account | searched
+    told = {**learned.account, **searched, **labels.on_card}
+    card = make_card(config, diagnoses, used, prepared.parts.sizes, snapshot_sha256, metrics) | told
     split, manifest = _manifest(everything, prepared)
     card["data"]["manifest_sha256"] = manifest.sha256
     bundle = Bundle(
@@ -145,6 +145,14 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
     _tell_what_came_of_it(request.tracker, bundle, learned)
     reporter.step("saving", 1, 1)
     return TrainedModel(out / "bundle", metrics, card)
+
+
+def _with_checked_labels(request: Request, everything: Sequence[Case], reporter: Reporter) -> tuple[Request, Vetted]:
+    """What the check of the labels says, and the request without what it leaves out."""
+    reporter.step("reading", 0, 1)
+    names, images = [name_of(case) for case in everything], "imaging" in request.config.modalities
+    labels = vetted(request.snapshot, everything, names, request.out, images=images)
+    return replace(request, parts=labels.told(request.parts)), labels
 
 
 def _begin(request: Request, snapshot_sha256: str) -> None:
@@ -206,6 +214,17 @@ def _explained(
 
     tell(0, 1)
     return judged(Predictor(bundle, str(device)), cases, tell)
+
+
+def _searched(
+    request: Request, preparations: Preparations, snapshot_sha256: str, reporter: Reporter, cancelled: Cancelling
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the best values, and what the card tells of the search; as it was where there is none."""
+    if not request.config.search.trials:
+        return request, {}
+    found = _search(request, preparations, snapshot_sha256, reporter, cancelled)
+    reporter.epochs = found.config.training.epochs
+    return replace(request, config=found.config), {"search": found.account}
 
 
 def _search(

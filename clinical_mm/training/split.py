@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from clinical_mm.errors import NotEnoughData
 
 PARTS = ("train", "validation", "test")
+LEFT_OUT, JUDGE = "left_out", "judge"
+"""Beside the parts, of what is told: cases that are in none, and those that may be in the test part alone."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,30 @@ def split(patients: Sequence[str], seed: int, validation_fraction: float, test_f
 def as_told(parts: Split, patients: Sequence[str], names: Sequence[str], told: Mapping[str, Collection[str]]) -> Split:
     """The same parts, but a patient of whom a case is told goes where that is: a split repeated though cases are gone.
 
+    What is told to be left out is in no part.
+
     Args:
         parts: where each case would go.
         patients: of the cases, in their order.
         names: of the cases, in their order.
-        told: ``train``, ``validation`` and ``test``: names of cases, as a bundle's ``docs/split.json`` holds them.
+        told: ``train``, ``validation``, ``test``, ``left_out``: names, as a bundle's ``docs/split.json`` holds them.
     """
     part_of = {name: part for part in PARTS for name in told.get(part, ())}
     settled = {patient: part_of[name] for patient, name in zip(patients, names, strict=True) if name in part_of}
-    where = {i: settled.get(patients[i], part) for part in PARTS for i in getattr(parts, part)}
+    out = set(told.get(LEFT_OUT, ()))
+    where = {i: settled.get(patients[i], part) for part in PARTS for i in getattr(parts, part) if names[i] not in out}
     return Split(*(tuple(i for i in sorted(where) if where[i] == part) for part in PARTS))
+
+
+def judging(parts: Split, patients: Sequence[str], golden: Sequence[bool], only_judge: Sequence[bool]) -> Split:
+    """The same parts, but every case of a patient who has a golden one goes to the test part, whatever was told.
+
+    Elsewhere than there, cases that may ``only_judge`` are left out.
+    """
+    locked = {patient for patient, is_golden in zip(patients, golden, strict=True) if is_golden}
+    where = {i: "test" if patients[i] in locked else part for part in PARTS for i in getattr(parts, part)}
+    there = [i for i in sorted(where) if where[i] == "test" or not only_judge[i]]
+    return Split(*(tuple(i for i in there if where[i] == part) for part in PARTS))
 
 
 def rotations(parts: Split, patients: Sequence[str], members: int, seed: int) -> list[Split]:

@@ -1,28 +1,28 @@
 """Pretrained weights: from a file, a bundle or the Hugging Face hub into a network, telling which of them fitted.
 
-Understood besides MONAI's own names: torchvision's and TorchXRayVision's of DenseNet layers, wrappers that trainers put
-around a state dict, and this project's own bundles, whose image encoder is one part of several.
+Understood besides MONAI's own names: torchvision's and TorchXRayVision's of DenseNet layers, prefixes that trainers put
+before them, and this project's own bundles, whose image encoder is one part of several.
+
+Only safetensors load. A ``.pt`` file is a pickle, and torch's ``weights_only`` has been got round twice
+(CVE-2025-32434, CVE-2026-24747): what reads no pickle cannot be.
 """
 
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from clinical_mm.bundle_layout import UNSAFE, WEIGHTS
 from clinical_mm.errors import InvalidConfig
 
-_SUFFIXES = frozenset({".safetensors", ".pt", ".pth"})
+_SUFFIX = ".safetensors"
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(:(?P<file>[\w./-]+))?")
-_BUNDLED = ("models/model.safetensors", "models/model.pt")
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
 _PREFIX = re.compile(r"^(?:(?:module|model|network|net|backbone|encoder|encoders\.imaging)\.)+")
 _TORCHVISION_DENSE = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?(\d)")
 
@@ -51,11 +51,10 @@ def load_weights(network: nn.Module, source: str) -> WeightsReport:
 
     Args:
         network: what to fill.
-        source: ``file.safetensors``, ``file.pt`` (``weights_only=True``), the folder of a MONAI bundle, or
-            ``owner/name[:file]`` of the hub.
+        source: ``file.safetensors``, the folder of a MONAI bundle, or ``owner/name[:file]`` of the hub.
 
     Raises:
-        InvalidConfig: no such file, an unsafe or unreadable one, or nothing in it fits.
+        InvalidConfig: no such file, a pickle or an unreadable one, or nothing in it fits.
     """
     wanted = network.state_dict()
     found = {_plain_name(name, wanted): value for name, value in _read(_file(source)).items()}
@@ -73,51 +72,51 @@ def load_weights(network: nn.Module, source: str) -> WeightsReport:
 
 def _file(source: str) -> Path:
     path = Path(source)
-    if path.suffix in _SUFFIXES and ":" not in source:
+    if path.is_dir():
+        return _bundled(path)
+    if path.suffix in UNSAFE | {_SUFFIX} and ":" not in source:
+        _refuse_pickle(path)
         if not path.is_file():
             raise InvalidConfig(f"imaging.weights: no such file: {source}")
         return path
-    if path.is_dir():
-        bundled = next((path / name for name in _BUNDLED if (path / name).is_file()), None)
-        if bundled is None:
-            raise InvalidConfig(f"imaging.weights: {source}: no MONAI bundle, without {' and without '.join(_BUNDLED)}")
-        return bundled
     match = _HUB_NAME.fullmatch(source)
     if match is None:
-        raise InvalidConfig(
-            f"imaging.weights: neither a file ({', '.join(sorted(_SUFFIXES))}), a bundle nor owner/name: {source}"
-        )
+        raise InvalidConfig(f"imaging.weights: neither a {_SUFFIX} file, a bundle nor owner/name: {source}")
+    name = match["file"] or WEIGHTS.name
+    _refuse_pickle(Path(name))
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(hf_hub_download(match["repo"], match["file"] or "model.safetensors"))
+        return Path(hf_hub_download(match["repo"], name))
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise InvalidConfig(f"imaging.weights: the hub does not give {source}: {error}") from error
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+def _bundled(folder: Path) -> Path:
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        _refuse_pickle(next(iter(sorted((folder / WEIGHTS.parent).glob("*.pt"))), weights))
+        raise InvalidConfig(f"imaging.weights: {folder}: no MONAI bundle, without {WEIGHTS}")
+    return weights
 
-            return load_file(path)
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+
+def _refuse_pickle(path: Path) -> None:
+    if path.suffix != _SUFFIX:
         raise InvalidConfig(
-            f"imaging.weights: {path.name} is not read: it holds more than tensors, such as a whole pickled network, "
-            "and loading that runs code; where you trust it, save its state_dict() to a .safetensors file instead"
-        ) from error
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+            f"imaging.weights: {path.name} is not read: it may hold a pickle, and loading one can run code; where you "
+            "trust it, load it elsewhere and save its state_dict() with safetensors.torch.save_file"
+        )
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
         raise InvalidConfig(f"imaging.weights: {path.name} is not read: {type(error).__name__}") from error
-    while isinstance(data, Mapping) and (
-        inner := next((w for w in _WRAPPERS if isinstance(data.get(w), Mapping)), None)
-    ):
-        data = data[inner]
-    tensors = {str(n): v for n, v in data.items() if isinstance(v, Tensor)} if isinstance(data, Mapping) else {}
-    if not tensors:
-        raise InvalidConfig(f"imaging.weights: {path.name} holds no state dict")
-    return tensors
 
 
 def _plain_name(name: str, wanted: Collection[str]) -> str:

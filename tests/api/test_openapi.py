@@ -48,6 +48,78 @@ def test_every_operation_needs_a_key_is_named_once_and_tells_its_problems(docume
             assert operation.get("summary"), (method, path)
 
 
+def test_operations_are_named_and_grouped_as_generators_of_clients_like_it(document: dict[str, Any]) -> None:
+    described = {tag["name"] for tag in document["tags"] if tag["description"]}
+    for _, path, operation in operations(document):
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"]), path
+        assert set(operation["tags"]) <= described, path
+
+
+def test_each_operation_tells_the_refusals_that_it_may_give(document: dict[str, Any]) -> None:
+    refused = document["components"]["responses"]
+    for method, path, operation in operations(document):
+        told = set(operation["responses"])
+        assert told >= {"401", "403", "429", "500", "503"}, (method, path)
+        assert ("404" in told) or ("{" not in path), (method, path)
+        assert (told >= {"400", "413", "415", "422"}) or ("requestBody" not in operation), (method, path)
+    for status, header in (("401", "WWW-Authenticate"), ("429", "Retry-After"), ("503", "Retry-After")):
+        assert header in refused[status]["headers"]
+    assert {"409", "412"} <= set(refused)
+
+
+def test_each_operation_tells_its_headers(document: dict[str, Any]) -> None:
+    named = {op["operationId"]: op for _, _, op in operations(document)}
+
+    def takes(name: str) -> set[str]:
+        return {p["$ref"].rpartition("/")[2] for p in named[name]["parameters"] if "$ref" in p}
+
+    def gives(name: str, status: str) -> set[str]:
+        return set(named[name]["responses"][status]["headers"])
+
+    parts = document["components"]
+    assert all(h["description"] and h["schema"] for h in [*parts["headers"].values(), *parts["parameters"].values()])
+    for name in named:
+        assert "X-Request-Id" in takes(name)
+        assert all("X-Request-Id" in gives(name, s) for s in named[name]["responses"] if s.startswith("2"))
+    for name, status in (("submit_case", "201"), ("create_prediction", "201"), ("create_explanation", "201"),
+                         ("start_training", "202"), ("start_import", "202"), ("start_predictions", "202")):  # fmt: skip
+        assert "Idempotency-Key" in takes(name), name
+        assert "Location" in gives(name, status), name
+    assert "Idempotency-Key" in takes("create_review") & takes("rollback_model")
+    assert "ETag" in gives("submit_case", "201") & gives("get_case", "200") & gives("change_case", "200")
+    assert "If-Match" in takes("change_case") & takes("erase_case")
+    assert "If-None-Match" in takes("get_case") & takes("get_file")
+
+
+def test_links_lead_to_operations_that_take_what_was_given(document: dict[str, Any]) -> None:
+    named = {op["operationId"]: op for _, _, op in operations(document)}
+    linked = [
+        link
+        for op in named.values()
+        for answer in op["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(linked) > 20
+    for link in linked:
+        (parameter,) = link["parameters"]
+        assert parameter in {p.get("name") for p in named[link["operationId"]]["parameters"]}
+
+
+def test_it_names_the_vitals_and_diagnoses_in_force(document: dict[str, Any], client: httpx.Client) -> None:
+    catalogue = client.get("/catalogue").json()
+    case = document["components"]["schemas"]["CaseDocument"]["properties"]
+    assert list(case["vitals"]["properties"]) == [vital["name"] for vital in catalogue["vitals"]]
+    codes = next(one for one in case["diagnoses"]["anyOf"] if one["type"] == "array")["items"]["enum"]
+    assert codes == [diagnosis["code"] for diagnosis in catalogue["diagnoses"]]
+
+
+def test_a_path_tells_of_its_own_methods_alone(server_url: str) -> None:
+    for path, methods in (("cases", {"GET", "HEAD", "OPTIONS", "POST"}), ("cases/counts", {"GET", "HEAD", "OPTIONS"}),
+                          ("models/rollback", {"OPTIONS", "POST"})):  # fmt: skip
+        answer = httpx.options(f"{server_url}/v1/{path}")
+        assert set(answer.headers["Allow"].split(", ")) == methods
+
+
 def test_a_case_may_be_sent_in_both_ways_and_the_example_fits(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/cases"]["post"]["requestBody"]["content"]
     assert set(content) == {"application/json", "multipart/form-data"}

@@ -139,6 +139,7 @@ def test_it_stops_within_seconds_however_it_is_told(server: Server, number: int,
     assert server.process is not None
     job_workers(server)
     family = processes(server)
+    assert httpx.get(f"{server.url}/v1/cases").status_code == 401
     started = time.monotonic()
     if whole_group:  # Ctrl-C in a terminal, or a service manager
         os.killpg(server.process.pid, number)
@@ -148,6 +149,9 @@ def test_it_stops_within_seconds_however_it_is_told(server: Server, number: int,
     assert time.monotonic() - started < 8
     assert psutil.wait_procs(family, timeout=3)[1] == []
     assert "Traceback" not in server.printed()
+    anchors = (server.workspace / "audit" / "anchors.jsonl").read_text()
+    assert '"sequence":1' in anchors, "the trail is anchored at the end"
+    assert list((server.workspace / "audit").glob("*.waiting")) == []
 
 
 @pytest.mark.slow

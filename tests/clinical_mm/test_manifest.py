@@ -24,7 +24,13 @@ def of(cases: list[Case]) -> Manifest:
 
 
 def test_what_is_written_is_read_back(cases: list[Case], tmp_path: Path) -> None:
-    manifest = of([replace(cases[0], diagnoses=None), replace(cases[1], label_from=("review_1",)), *cases[2:]])
+    manifest = of(
+        [
+            replace(cases[0], diagnoses=None),
+            replace(cases[1], label_from=("review_1",), label_by=("key_1",), golden=True),
+            *cases[2:],
+        ]
+    )
     manifest.save(tmp_path / "manifest.parquet")
     assert Manifest.load(tmp_path / "manifest.parquet") == manifest
     assert manifest.cases[0].diagnoses is None
@@ -36,7 +42,8 @@ def test_any_reader_of_parquet_reads_it(cases: list[Case], tmp_path: Path) -> No
 
     of(cases).save(tmp_path / "manifest.parquet")
     table = parquet.read_table(tmp_path / "manifest.parquet")
-    assert table.column_names == ["case", "part", "diagnoses", "patient", "content_sha256", "images", "label_from"]
+    label = ["label_from", "label_by", "golden"]
+    assert table.column_names == ["case", "part", "diagnoses", "patient", "content_sha256", "images", *label]
     assert table.num_rows == 12
 
 

@@ -78,3 +78,25 @@ def test_a_model_from_before_these_fields_still_has_a_card(kept: tuple[dict[str,
     old = {key: value for key, value in kept[0].items() if key not in {"explanations", "parameters"}}
     old["data"] = {k: v for k, v in old["data"].items() if k not in {"by_age", "acquired", "manifest_sha256"}}
     assert "not told" in card_html(model_card(old, kept[1]), {})
+
+
+def test_it_tells_where_the_labels_come_from_and_whose_are_unlikely(
+    kept: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    counts = {"as_sent": 40, "reviewed": 12, "golden": 3, "left_out": {"second reader": 5}, "labels": 60}
+    said = "labels by key_1 are suspicious in 60% of 10, those by others in 5% of 40"
+    share = {"value": 0.6, "low": 0.3, "high": 0.8}
+    of_key = {"reviewer": "key_1", "labels": 10, "suspicious": 6, "share": share, "others": 0.05, "said": said}
+    noise = {"checked": 50, "suspicious": 8, "reviewers": [of_key]}
+    card = model_card({**kept[0], "labels": {"report": counts, "noise": noise}}, kept[1])
+    told = json.loads(card.model_dump_json())
+    validate(told, card_schema())
+    assert told["training_data"]["labels"]["left_out"] == {"second reader": 5}
+    assert told["training_data"]["labels"]["reviewers"][0] == {
+        "reviewer": "key_1",
+        "labels": 10,
+        "suspicious": share,
+        "named": True,
+    }
+    assert f"Of the labels that taught: {said}." in told["caveats_and_recommendations"]
+    assert "40 as they were sent, 12 by review, 3 golden; left out, second reader: 5" in card_html(card, {})

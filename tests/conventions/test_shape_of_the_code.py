@@ -85,3 +85,58 @@ def test_each_modality_fusion_explainer_and_check_is_named_in_a_test() -> None:
 
     tests = "\n".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "tests" / "clinical_mm").rglob("*.py"))
     assert [name for name in (*MODALITIES, *known_fusions(), *EXPLAINERS, *CHECKS) if name not in tests] == []
+
+
+def test_nothing_here_loads_a_pickle() -> None:
+    loads = re.compile(
+        r"torch\.load\(|\bpickle\b.*\bloads?\(|^import pickle|^from pickle|\bjoblib\.load|allow_pickle=True",
+        re.MULTILINE,
+    )
+    ours = [p for p in SOURCES if p.relative_to(REPOSITORY).parts[0] in {"clinical_mm", "api"}]
+    assert len(ours) > 200
+    assert [str(p.relative_to(REPOSITORY)) for p in ours if loads.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_no_service_goes_round_the_fence_of_projects() -> None:
+    """What api/ground/fence.py cannot see: bare tables, connections of one's own, SQL as text, bulk writes."""
+    round_it = re.compile(
+        r"__table__|\.engine\b|\.connection\(|exec_driver_sql|\bbulk_\w+\(|from sqlalchemy import .*\btext\b|from_statement\("
+    )
+    allowed = {
+        "api/bulk/tables.py",
+        "api/cases/tables.py",
+        "api/training/worker.py",
+    }  # the latter has its statements traced
+    through_all = {"audit", "backups", "observing"}  # the trail is one chain, a backup is of everything
+    sources = [p for p in (REPOSITORY / "api").rglob("*.py") if not {"ground", *through_all} & set(p.parts)]
+    found = {
+        str(path.relative_to(REPOSITORY)): hits
+        for path in sources
+        if (hits := round_it.findall(path.read_text(encoding="utf-8")))
+    }
+    assert {path: hits for path, hits in found.items() if path not in allowed} == {}
+
+
+def test_everywhere_is_said_in_these_places_alone() -> None:
+    """Each looks across projects for a reason; a new one is to be thought about."""
+    said = {
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "api").rglob("*.py")
+        if re.search(r"\beverywhere\(|\bwhole_process\(", path.read_text(encoding="utf-8"))
+    }
+    assert said == {
+        "api/access/people.py",
+        "api/access/service.py",
+        "api/access/sessions.py",
+        "api/access/uses.py",
+        "api/audit/anchor.py",
+        "api/audit/service.py",
+        "api/cases/forgetting.py",
+        "api/cli/__init__.py",
+        "api/ground/scope.py",
+        "api/models/service.py",
+        "api/observing/scraped.py",
+        "api/serve.py",
+        "api/shadows/__main__.py",
+        "api/watching/gauges.py",
+    }

@@ -23,7 +23,8 @@ def test_a_change_is_in_the_trail_once_and_only_an_admin_makes_it(client_as: Cli
     admin = client_as("admin")
     for _ in range(2):
         admin.patch("/project", json={"read_first": True}).raise_for_status()
-    [entry] = admin.get("/audit", params={"action": "project.change"}).json()["items"]
+    [again, entry] = admin.get("/audit", params={"action": "project.change"}).json()["items"]
+    assert (again["result"], again["detail"]) == ("unchanged", {})
     assert entry["detail"] == {"read_first": True}
     assert client_as("trainer").patch("/project", json={"read_first": False}).status_code == 403
 

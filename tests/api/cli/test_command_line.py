@@ -105,7 +105,7 @@ def test_the_doctor_names_every_check(run) -> None:
     answer = run("doctor", "--json")
     findings = {f["check"]: f["state"] for f in json.loads(answer.stdout)}
     assert answer.returncode == 0, findings
-    assert {"python", "torch", "device", "text weights", "database", "disk"} <= set(findings)
+    assert {"python", "torch", "device", "decoder", "text weights", "database", "disk"} <= set(findings)
 
 
 @pytest.mark.parametrize("option", ["--config=small", "--set=training.epochs=1", "--start-from=model_1"])
@@ -148,3 +148,20 @@ def test_images_of_an_older_version_are_measured_by_a_command(tmp_path: Path, mo
     for count in (1, 0):
         answer = CliRunner().invoke(cases, ["measure"])
         assert (answer.exit_code, answer.stdout) == (0, f"measured {count} images, 0 could not be read\n")
+
+
+def test_a_key_may_end_by_itself(run) -> None:
+    for expires in ("90d", "12h", "2999-01-31"):
+        assert run("keys", "create", "--role", "viewer", "--name", expires, "--expires", expires).returncode == 0
+    ends = {key["name"]: key["expires_at"] for key in json.loads(run("keys", "list", "--json").stdout)}
+    assert ends["2999-01-31"].startswith("2999-01-31T00:00:00")
+    assert ends["12h"] < ends["90d"] < ends["2999-01-31"]
+    for wrong in ("soon", "0d", "2020-01-01", "-1d"):
+        answer = run("keys", "create", "--role", "viewer", "--expires", wrong)
+        assert (answer.returncode, "--expires" in answer.stderr) == (2, True), wrong
+
+
+def test_people_are_listed_and_a_stranger_cannot_be_blocked(run) -> None:
+    assert json.loads(run("people", "list", "--json").stdout) == []
+    answer = run("people", "block", "person_x")
+    assert (answer.returncode, "person_x" in answer.stderr) == (1, True)

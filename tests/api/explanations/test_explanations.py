@@ -37,7 +37,7 @@ def test_a_reader_can_sum_it(
 ) -> None:
     top = prediction["diagnoses"][0]
     assert (explanation["target"], explanation["scale"]) == (top["code"], "log-odds")
-    assert 1 / (1 + math.exp(-explanation["value"])) == pytest.approx(top["probability"], abs=1e-4)
+    assert 1 / (1 + math.exp(-explanation["value"])) == pytest.approx(top["probability"], abs=1e-3)
     gap = explanation["value"] - explanation["baseline_value"]
     allowed = max(abs(gap), 0.1) * explanation["completeness_error"] + 1e-5
     assert sum(m["contribution"] for m in explanation["modalities"]) == pytest.approx(gap, abs=allowed)
@@ -91,7 +91,7 @@ def test_the_same_question_has_one_answer_and_another_target_another(
     assert client.post(asked, json={}).json() == explanation
     least = prediction["diagnoses"][-1]
     other = client.post(asked, json={"target": least["code"], "methods": ["integrated_gradients"]}).json()
-    assert 1 / (1 + math.exp(-other["value"])) == pytest.approx(least["probability"], abs=1e-4)
+    assert 1 / (1 + math.exp(-other["value"])) == pytest.approx(least["probability"], abs=1e-3)
     assert client.get(asked).json()["items"] == [other, explanation]
     assert client.get(f"/explanations/{other['id']}").json() == other
 
@@ -124,7 +124,7 @@ def test_the_model_that_predicted_explains_even_when_another_serves(
 ) -> None:
     client.post(f"/models/{new_model()}/promote").raise_for_status()
     told = client.post(f"/predictions/{prediction['id']}/explanations", json={}).json()
-    assert 1 / (1 + math.exp(-told["value"])) == pytest.approx(prediction["diagnoses"][0]["probability"], abs=1e-4)
+    assert 1 / (1 + math.exp(-told["value"])) == pytest.approx(prediction["diagnoses"][0]["probability"], abs=1e-3)
 
 
 def test_a_case_without_an_image_has_no_heat_map(client: httpx.Client, model: str) -> None:

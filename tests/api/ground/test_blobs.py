@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,28 @@ def test_a_deleted_blob_is_missing_and_deleting_again_is_no_error(blobs: Blobs) 
 
 def test_an_empty_blob_is_a_blob(blobs: Blobs) -> None:
     assert blobs.get(blobs.put(b"")) == b""
+
+
+def test_a_file_is_put_under_its_hash_and_stays_where_it_is(blobs: Blobs, tmp_path: Path) -> None:
+    source, digest = tmp_path / "source", hashlib.sha256(b"a film").hexdigest()
+    source.write_bytes(b"a film")
+    blobs.put_file(source, digest)
+    blobs.put_file(source, digest)
+    assert (blobs.get(digest), source.read_bytes()) == (b"a film", b"a film")
+    source.unlink()
+    assert blobs.get(digest) == b"a film"
+
+
+def test_a_file_of_another_disk_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs, source, digest = Blobs("", tmp_path / "blobs"), tmp_path / "source", hashlib.sha256(b"a film").hexdigest()
+    source.write_bytes(b"a film")
+
+    def other_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    blobs.put_file(source, digest)
+    assert blobs.get(digest) == b"a film"
 
 
 def test_a_cut_off_write_leaves_no_blob_and_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

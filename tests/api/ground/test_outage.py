@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from api.ground.blobs import Blobs
+from api.ground.spool import SpoolFile
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
@@ -20,15 +21,15 @@ def test_a_full_disk_is_507_stores_nothing_and_is_over_when_there_is_room(
     client: httpx.Client, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state_of(stored)
-    write = Blobs._write
+    link = Blobs._link
 
-    def full(self: Blobs, path: Path, data: bytes) -> None:
-        if data == png(2):
+    def full(self: Blobs, source: Path, path: Path) -> None:
+        if source.read_bytes() == png(2):
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(self, path, data)
+        link(self, source, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Blobs, "_write", full)
+        patched.setattr(Blobs, "_link", full)
         answer = client.post("/cases", **multipart(case_json(), ("a.png", png(1)), ("b.png", png(2))))
         assert answer.status_code == 507, answer.text
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -37,13 +38,31 @@ def test_a_full_disk_is_507_stores_nothing_and_is_over_when_there_is_room(
     assert client.post("/cases", **multipart(case_json(), ("b.png", png(2)))).status_code == 201
 
 
+def test_a_disk_that_fills_while_a_file_comes_in_is_507_and_leaves_nothing(
+    client: httpx.Client, stored: Stored, services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, write = state_of(stored), SpoolFile.write
+
+    def full(self: SpoolFile, data: bytes) -> int:
+        if self.tell() > 200_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpoolFile, "write", full)
+        answer = client.post("/cases", **multipart(case_json(), ("a.png", png(1)), ("b.png", png(2, 1000))))
+        assert answer.status_code == 507, answer.text
+    assert state_of(stored) == before
+    assert list(services.ground.settings.spool_folder.iterdir()) == []
+
+
 def test_another_fault_of_the_disk_is_a_500_problem_without_its_path(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/secret/place")
 
-    monkeypatch.setattr(Blobs, "_write", broken)
+    monkeypatch.setattr(Blobs, "_link", broken)
     answer = client.post("/cases", **multipart(case_json(), ("a.png", png())))
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert "secret" not in answer.text

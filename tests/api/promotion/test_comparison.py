@@ -86,7 +86,7 @@ def test_a_rejected_model_serves_only_where_a_reason_is_given_which_is_kept(
     assert (state_of(stored), serving(client)) == (before, [first])
     client.post(f"/models/{second}/promote", json={"reason": "the labels of May were wrong"}).raise_for_status()
     assert serving(client) == [second]
-    [event] = client.get("/audit", params={"action": "model.promote"}).json()["items"]
+    [event] = client.get("/audit", params={"action": "model.promote", "result": "changed"}).json()["items"]
     assert event["object_id"] == second
 
 

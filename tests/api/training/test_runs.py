@@ -98,7 +98,9 @@ def test_a_queued_run_is_cancelled_at_once_and_only_once(client: httpx.Client, s
     assert answer.json()["finished_at"] is not None
     assert client.post(f"/training-runs/{run}/cancel").status_code == 409
     assert waiting_runs(services.ground) == []
-    actions = [e["action"] for e in client.get("/audit", params={"object_id": run}).json()["items"]]
+    actions = [
+        e["action"] for e in client.get("/audit", params={"object_id": run, "result": "changed"}).json()["items"]
+    ]
     assert actions == ["training.cancel", "training.start"]
 
 

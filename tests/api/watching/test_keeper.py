@@ -107,7 +107,7 @@ def test_the_rule_queues_one_run_in_its_own_name_and_says_why_in_the_trail(
     assert (run["config"], run["state"], run["created_by"]) == ("small", "queued", "watching rule (watching-rule)")
     told = ruling(client)
     assert (told["asks"], told["run"]) == (True, run["id"])
-    events = client.get("/audit", params={"object_id": run["id"]}).json()["items"]
+    events = client.get("/audit", params={"object_id": run["id"], "result": "changed"}).json()["items"]
     assert {event["action"] for event in events} == {"training.start", "watching.retrain"}
     assert {event["actor"] for event in events} == {"watching rule (watching-rule)"}
     assert [e["detail"]["reasons"] for e in events if e["action"] == "watching.retrain"] == [told["reasons"]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clinical_mm.errors import InvalidConfig
-from clinical_mm.promotion.contest import Side
+from clinical_mm.promotion.contest import Contest, Side
 from clinical_mm.promotion.decision import Decision, decide
 from clinical_mm.promotion.policy import Outcomes, Policy
 from tests.clinical_mm.promotion.contests import contest
@@ -125,3 +125,55 @@ def test_claims_of_both_models_are_kept_beside_what_came_true() -> None:
     assert off["challenger"] > 0.05
     low, value, high = (boastful["champion"][0]["observed"][end] for end in ("low", "value", "high"))
     assert low < value < high
+
+
+def golden(one: Contest, count: int, **sides: Side) -> Contest:
+    """The same, its first cases golden."""
+    return replace(one, golden=[n < count for n in range(one.cases)], **sides)
+
+
+def worse_on(one: Contest, rows: slice) -> Side:
+    """The challenger, saying the opposite of these cases."""
+    told = one.challenger.probabilities.copy()
+    told[rows] = 1 - told[rows]
+    return replace(one.challenger, probabilities=told)
+
+
+def test_where_there_are_enough_golden_cases_they_alone_decide() -> None:
+    one = contest(400, challenger=2.5)
+    bad_there = golden(one, 60, challenger=worse_on(one, slice(60)))
+    decision = decide(bad_there, PROMOTING)
+    assert decision.outcome == "reject"
+    assert decision.reasons[0].startswith("worse: macro AUROC -0.")
+    assert "on 60 golden cases" in decision.reasons[0]
+    assert (decision.golden, decision.measured_on, decision.cases) == (60, 60, 400)
+    assert not any("asked for" in reason for reason in decision.reasons)
+    [beside] = [check for check in decision.checks if check.guard == "golden"]
+    assert (beside.about, beside.cases, beside.passed) == ("all cases", 400, True)
+    assert beside.gain is not None
+    assert decision.gain is not None
+    assert beside.gain.difference.value > decision.gain.difference.value + 0.2
+
+
+def test_labels_that_follow_from_reviews_do_not_make_a_model_worse_that_the_golden_cases_bear_out() -> None:
+    one = contest(400, challenger=2.5)
+    elsewhere = golden(one, 100, challenger=worse_on(one, slice(100, None)))
+    assert decide(replace(elsewhere, golden=()), PROMOTING).reasons[0].startswith("worse")
+    assert not any(reason.startswith("worse") for reason in decide(elsewhere, PROMOTING).reasons)
+
+
+def test_with_too_few_golden_cases_the_decision_says_who_judged() -> None:
+    decision = decide(golden(contest(challenger=2.5), 12), PROMOTING)
+    assert decision.outcome == "promote"
+    assert decision.reasons[-1] == "12 golden cases, 50 asked for: labels that follow from reviews judged"
+    [beside] = [check for check in decision.checks if check.guard == "golden"]
+    assert (beside.about, beside.cases) == ("golden cases", 12)
+
+
+def test_what_speaks_against_the_labels_that_taught_holds_the_best_of_models() -> None:
+    said = "labels by key_1 are suspicious in 60% of 100, those by others in 9% of 400"
+    decision = decide(replace(contest(challenger=2.5), suspicions=[said]), PROMOTING)
+    assert decision.outcome == "hold"
+    assert decision.reasons[0].startswith("better: ")
+    assert said in decision.reasons
+    assert decide(replace(contest(champion=2.0, challenger=1.0), suspicions=[said]), PROMOTING).outcome == "reject"

@@ -19,9 +19,8 @@ def a_network(channels: int = 1) -> nn.Module:
     return build_network("DenseNet", 2, channels, OPTIONS)
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
-def test_weights_of_the_same_network_fit_entirely(tmp_path: Path, suffix: str) -> None:
-    source, target, path = a_network(), a_network(), tmp_path / f"weights.{suffix}"
+def test_weights_of_the_same_network_fit_entirely(tmp_path: Path) -> None:
+    source, target, path = a_network(), a_network(), tmp_path / "weights.safetensors"
     save(source.state_dict(), path)
     report = load_weights(target, str(path))
     assert report.missing == report.mismatched == report.unused == ()
@@ -51,26 +50,40 @@ def test_torchxrayvisions_densenet_fits_but_for_its_classifier(tmp_path: Path) -
     }
     assert "features.denseblock1.denselayer1.norm1.weight" in theirs
     assert theirs["features.conv0.weight"].shape[1] == 1
-    save({**theirs, **outputs}, tmp_path / "nih.pt")
-    report = load_weights(target, str(tmp_path / "nih.pt"))
+    save({**theirs, **outputs}, tmp_path / "nih.safetensors")
+    report = load_weights(target, str(tmp_path / "nih.safetensors"))
     assert set(report.unused) == set(outputs)
     assert all(name.startswith("class_layers.") for name in report.missing)
     assert all(torch.equal(target.state_dict()[n], v) for n, v in source.state_dict().items() if n in report.fitted)
 
 
-def test_a_whole_pickled_network_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
-    torch.save(a_network(), tmp_path / "densenet.pt")
-    with pytest.raises(InvalidConfig, match=r"save its state_dict\(\) to a \.safetensors file"):
-        load_weights(a_network(), str(tmp_path / "densenet.pt"))
+@pytest.mark.parametrize("name", ["densenet.pt", "densenet.pth", "densenet.bin", "densenet.ckpt"])
+@pytest.mark.parametrize("whole", [True, False], ids=["network", "tensors alone"])
+def test_a_pickle_is_refused_whatever_it_holds_and_says_what_to_do(tmp_path: Path, name: str, whole: bool) -> None:
+    network = a_network()
+    torch.save(network if whole else network.state_dict(), tmp_path / name)
+    with pytest.raises(InvalidConfig, match=r"save its state_dict\(\) with safetensors"):
+        load_weights(a_network(), str(tmp_path / name))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
-def test_the_folder_of_a_monai_bundle_is_read(tmp_path: Path, name: str) -> None:
+def test_the_folder_of_a_monai_bundle_is_read(tmp_path: Path) -> None:
     source, target = a_network(), a_network()
     (tmp_path / "models").mkdir()
-    save(source.state_dict(), tmp_path / "models" / name)
+    save(source.state_dict(), tmp_path / "models" / "model.safetensors")
     assert load_weights(target, str(tmp_path)).missing == ()
     assert all(torch.equal(v, source.state_dict()[n]) for n, v in target.state_dict().items())
+
+
+def test_a_bundle_that_holds_a_pickle_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    torch.save(a_network().state_dict(), tmp_path / "models" / "model.pt")
+    with pytest.raises(InvalidConfig, match="may hold a pickle"):
+        load_weights(a_network(), str(tmp_path))
+
+
+def test_a_pickle_of_the_hub_is_refused_before_it_is_fetched() -> None:
+    with pytest.raises(InvalidConfig, match="may hold a pickle"):
+        load_weights(a_network(), "owner/name:pytorch_model.bin")
 
 
 def test_a_folder_that_is_no_bundle_is_told(tmp_path: Path) -> None:
@@ -92,12 +105,12 @@ def test_the_image_encoder_of_a_bundle_of_ours_starts_another(
     assert all(torch.equal(v, theirs[n]) for n, v in feature_map(target).state_dict().items())
 
 
-def test_torchvision_names_wrappers_and_colours_are_understood(tmp_path: Path) -> None:
+def test_torchvision_names_prefixes_and_colours_are_understood(tmp_path: Path) -> None:
     colour = a_network(channels=3)
     theirs = {f"module.{n.replace('.layers.', '.')}": v for n, v in colour.state_dict().items()}
-    torch.save({"state_dict": theirs, "epoch": 3}, tmp_path / "w.pt")
+    save(theirs, tmp_path / "w.safetensors")
     target = a_network()
-    report = load_weights(target, str(tmp_path / "w.pt"))
+    report = load_weights(target, str(tmp_path / "w.safetensors"))
     assert report.unused == ()
     first = "features.conv0.weight"
     torch.testing.assert_close(target.state_dict()[first], colour.state_dict()[first].sum(1, keepdim=True))
@@ -132,7 +145,4 @@ class Evil:
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    if path.suffix == ".pt":
-        torch.save(state, path)
-    else:
-        save_file(state, path)
+    save_file(state, path)

@@ -1,0 +1,1 @@
+"""Erase a patient everywhere, and certify it."""
