@@ -79,7 +79,7 @@ def append(session: Session, key: bytes, entries: Sequence[dict[str, Any]]) -> N
         row = {**entry, "id": sequence, "at": moment, "previous": previous}
         previous = digest(written(row))
         rows.append({**row, "hash": previous})
-    connection.execute(insert(EVENTS), rows)
+    connection.execute(insert(EVENTS), rows[0] if len(rows) == 1 else rows)  # one by itself goes in one round trip
     put_head(connection, key, sequence, previous, anchored)
 
 
