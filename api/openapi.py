@@ -150,13 +150,9 @@ def _show(operation: Json) -> None:
     """Its examples, where there are any."""
     shown = examples().get(operation["operationId"], {})
     if "request" in shown:
-        for kind, content in operation["requestBody"]["content"].items():
-            if kind == "application/json":
-                content["example"] = shown["request"]
+        operation["requestBody"]["content"]["application/json"]["example"] = shown["request"]
     for status, answer in shown.get("responses", {}).items():
-        for kind, content in operation["responses"][status]["content"].items():
-            if kind == "application/json":
-                content["example"] = answer
+        operation["responses"][status]["content"]["application/json"]["example"] = answer
 
 
 @cache

@@ -31,6 +31,10 @@ from api.problems import Invalid, PointedError
 from api.settings import Settings
 
 TAG = Tag(name="bulk", description="Many cases in one request, line by line, as durable jobs.")
+EXAMPLE = """\
+{"external_id": "acc-90", "patient": {"id": "p-90"}, "note": "Fever.", "vitals": {"spo2": 91}, "files": []}
+{"external_id": "acc-91", "patient": {"id": "p-91"}, "note": "Cough.", "diagnoses": ["pneumonia"]}
+"""
 IMPORT_BODY: dict[str, Any] = {
     "description": "Part `cases`: a case a line, as `POST /v1/cases` takes it, plus `files`: the names of its files. "
     "Parts `files`: the files themselves; the filename of each is the name that lines call it by.",
@@ -46,6 +50,7 @@ IMPORT_BODY: dict[str, Any] = {
                 },
                 "additionalProperties": False,
             },
+            "example": {"cases": EXAMPLE},
             "encoding": {"cases": {"contentType": "application/x-ndjson"}},
         },
     },

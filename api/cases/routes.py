@@ -51,6 +51,7 @@ CASE_BODY: dict[str, Any] = {
                 },
                 "additionalProperties": False,
             },
+            "example": {"case": CaseIn.model_config["json_schema_extra"]["example"]},  # type: ignore[index]
             "encoding": {"case": {"contentType": "application/json"}},
         },
     },

@@ -45,6 +45,13 @@ def test_the_examples_are_what_the_service_takes_and_gives(
         assert sorted(shown[name].get("responses", {})) == sorted(kept.get("responses", {})), name
 
 
+def test_the_examples_of_forms_are_taken_too(client: httpx.Client, document: dict[str, Any]) -> None:
+    for path, part in (("/cases", "case"), ("/case-imports", "cases")):
+        told = document["paths"][f"/v1{path}"]["post"]["requestBody"]["content"]["multipart/form-data"]["example"][part]
+        sent = told if isinstance(told, str) else json.dumps(told)
+        assert client.post(path, files={part: (None, sent)}).is_success, path
+
+
 def test_every_body_and_answer_of_json_has_one_that_fits_its_schema(document: dict[str, Any]) -> None:
     parts = {"components": document["components"]}
     for item in document["paths"].values():
@@ -52,8 +59,8 @@ def test_every_body_and_answer_of_json_has_one_that_fits_its_schema(document: di
             whole = [operation["requestBody"]] if "requestBody" in operation else []
             whole += [answer for status, answer in operation["responses"].items() if status.startswith("2")]
             for one in whole:
-                told = one.get("content", {}).get("application/json")
-                if told is not None:
+                for kind in {"application/json", "multipart/form-data"} & set(one.get("content", {})):
+                    told = one["content"][kind]
                     assert "example" in told, f"{operation['operationId']}: add a call to tests/api/examples.py, record"
                     jsonschema.Draft202012Validator({**told["schema"], **parts}).validate(told["example"])
 

@@ -113,10 +113,10 @@ def test_it_names_the_vitals_and_diagnoses_in_force(document: dict[str, Any], cl
     assert codes == [diagnosis["code"] for diagnosis in catalogue["diagnoses"]]
 
 
-def test_a_path_tells_of_its_own_methods_alone(server_url: str) -> None:
+def test_a_path_tells_of_its_own_methods_alone(client: httpx.Client) -> None:
     for path, methods in (("cases", {"GET", "HEAD", "OPTIONS", "POST"}), ("cases/counts", {"GET", "HEAD", "OPTIONS"}),
                           ("models/rollback", {"OPTIONS", "POST"})):  # fmt: skip
-        answer = httpx.options(f"{server_url}/v1/{path}")
+        answer = client.options(f"/{path}")
         assert set(answer.headers["Allow"].split(", ")) == methods
 
 
