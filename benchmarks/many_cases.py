@@ -6,6 +6,7 @@ import argparse
 import random
 import re
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -56,6 +57,7 @@ def run(many: int = MANY) -> str:
             few, full = (stack.enter_context(house(one)) for one in where)
             newest = [fill(few.services, FEW), fill(full.services, many)]
             tables.append(table(name, few, full, newest[1], many))
+            print(tables[-1], file=sys.stderr, flush=True)
     head = (
         f"p95 of {TURNS} requests for each page, {LIMIT} cases a page; one client, in the server's process. A quarter "
         "of the cases has a label, a tenth a review; one diagnosis is that of every thousandth case."
@@ -172,7 +174,7 @@ def plan(services: Services, params: dict[str, Any]) -> str:
     dialect = postgresql.dialect() if postgres else sqlite.dialect()  # type: ignore[no-untyped-call]
     said = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     with engine.connect() as connection:
-        told = connection.exec_driver_sql(f"EXPLAIN {'' if postgres else 'QUERY PLAN'} {said}".replace("%%", "%"))
+        told = connection.exec_driver_sql(f"EXPLAIN {said}" if postgres else f"EXPLAIN QUERY PLAN {said}")
         lines = [str(line[0] if postgres else line[3]) for line in told]
     return ", ".join(shortly(lines))
 

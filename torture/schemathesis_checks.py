@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+from api.services import Services
+from api.training.watching import POLL_S
 from torture.house import furnish, house, postgresql_url
 from torture.outcome import Outcome
 
@@ -27,6 +30,7 @@ def run(short: bool) -> Outcome:
             with house(where, max_upload_mb=8) as served:
                 furnish(served.services)
                 said = check(served.address, served.key, phases, examples)
+                end_trainings(served.services)
             sent = re.search(r"(\d+) generated", said.stdout)
             operations = re.search(r"(\d+) selected / \d+ total", said.stdout)
             failed = len(re.findall(r"^- ST\d+", said.stdout, re.MULTILINE))
@@ -38,6 +42,15 @@ def run(short: bool) -> Outcome:
                 faults.append(f"{name}:\n\n{said.stdout[said.stdout.find('= ') :]}{said.stderr}")
     head = "| database | operations | phases | requests | failures | target |\n|---|---|---|---|---|---|"
     return Outcome("\n".join([head, *told]), faults)
+
+
+def end_trainings(services: Services) -> None:
+    """No worker takes them; streams of their events, which nobody reads any more, would go on after the service."""
+    admin = services.access.operator("default")
+    while going_on := [run for run in services.training.list(admin) if run.state == "queued"]:
+        for run in going_on:
+            services.training.cancel(admin, run.id)
+    time.sleep(2 * POLL_S)
 
 
 def check(address: str, key: str, phases: str, examples: int) -> subprocess.CompletedProcess[str]:

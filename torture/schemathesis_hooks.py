@@ -51,5 +51,5 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Give each request an Idempotency-Key of its own, where it has one that is valid: one for all would act once."""
     key = case.headers.get("Idempotency-Key") if case.headers else None
     valid = case.meta is None or case.meta.generation.mode.is_positive
-    if valid and isinstance(key, str) and re.fullmatch(r"[ -~]{1,180}", key):
-        case.headers["Idempotency-Key"] = f"{key}-{next(_number)}"
+    if valid and isinstance(key, str) and re.fullmatch(r"[ -~]{1,200}", key):
+        case.headers["Idempotency-Key"] = f"{next(_number)}-{key}"[: max(len(key), 12)]

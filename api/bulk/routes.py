@@ -45,7 +45,7 @@ IMPORT_BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["cases"],
                 "properties": {
-                    "cases": {"type": "string", "contentMediaType": "application/x-ndjson"},
+                    "cases": {"type": "string", "contentMediaType": "application/x-ndjson", "pattern": "[!-~]"},
                     "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
                 },
                 "additionalProperties": False,

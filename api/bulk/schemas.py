@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from api.cases.schemas import CaseConditions, Review
 from api.problems import PointedError
@@ -17,6 +17,7 @@ Outcome = Literal["accepted", "present", "refused", "predicted", "failed"]
 class WhichCases(CaseConditions):
     """Which cases; all conditions hold at once, none = every case."""
 
+    labelled: StrictBool | None = None
     review: Annotated[Review | None, Field(description="how far its review is")] = None
 
 

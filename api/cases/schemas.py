@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from clinical_mm.importing.case_json import CaseDocument, Measurement, Moment, Note
 
@@ -105,6 +105,13 @@ class CaseFilter(CaseConditions):
     order: Annotated[Order, Field(description="always the largest first; newest first among equals")] = "newest"
     cursor: Annotated[str | None, Field(max_length=120, description="`next_cursor` of the page before")] = None
     limit: int = Field(50, ge=1, le=200)
+
+
+class SentFilter(CaseFilter):
+    """The same in a body of JSON, where ``"yes"`` is no truth and ``"5"`` no number."""
+
+    labelled: StrictBool | None = None
+    limit: Annotated[StrictInt, Field(ge=1, le=200)] = 50
 
 
 class CaseCounts(BaseModel):

@@ -40,12 +40,14 @@ def page(project_id: str, wanted: CaseFilter, also: Sequence[str] = ()) -> Selec
     ``also``: ids that ``wanted.q`` has where identity was taken away.
     """
     columns = [getattr(CaseRow, name) for name in SORTED_BY[wanted.order]]
-    query = fitting(project_id, wanted, also)
     if wanted.diagnosis and wanted.order == "newest":
         # the labels of one diagnosis stand in the order of their cases: however rare it is, none is looked at in vain
+        query = fitting(project_id, wanted.model_copy(update={"diagnosis": None}), also)
         query = query.join(CaseLabelRow, CaseLabelRow.case_id == CaseRow.id)
         query = query.where(CaseLabelRow.project_id == project_id, CaseLabelRow.code == wanted.diagnosis)
         columns = [CaseLabelRow.case_id]
+    else:
+        query = fitting(project_id, wanted, also)
     query = query.order_by(*(column.desc() for column in columns))
     if wanted.cursor is None:
         return query

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.cases.schemas import CaseFilter
+from api.cases.schemas import SentFilter
 from api.reviews.adjudication import Rule
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -25,7 +25,7 @@ class TrainingRunIn(BaseModel):
         "default"
     )
     set: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
-    filter: CaseFilter = CaseFilter()
+    filter: SentFilter = SentFilter()
     labels: Rule = "newest"
     start_from: Annotated[
         str | None, Field(max_length=40, description="id of a model whose weights to start from, as far as they fit")
