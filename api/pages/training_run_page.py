@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Blueprint, Response, render_template
@@ -13,14 +12,11 @@ from api.access.service import Role
 from api.pages.labels_told import labels_told
 from api.pages.loss_curve import curve_of
 from api.pages.training_page import GOING, row_of
-from api.problems import TooBusy
 from api.services import Services
 from api.training.schemas import TrainingRunOut
 from api.training.watching import events, log_tail, measured
 
 LOG_LINES = 40
-MOST_WATCHERS = 4
-"""Pages that may hold a thread of the server at once; others reload every few seconds."""
 RULES = {
     "newest": "the newest review that stands",
     "majority": "what more than half of the reviewers name",
@@ -30,7 +26,6 @@ RULES = {
 
 def add(pages: Blueprint, services: Services) -> None:
     """Add these routes."""
-    watchers = BoundedSemaphore(MOST_WATCHERS)
 
     def now(run_id: str) -> dict[str, Any]:
         run = services.training.get(caller(), run_id)
@@ -67,12 +62,7 @@ def add(pages: Blueprint, services: Services) -> None:
     @needs(Role.VIEWER)
     def watch(run_id: str) -> Response:
         # The same as /v1/training-runs/{id}/events, which no session opens.
-        changes = events(services.training, caller(), run_id)
-        if not watchers.acquire(blocking=False):
-            raise TooBusy("too many pages watch a run already")
-        answer = Response(changes, mimetype="text/event-stream")
-        answer.call_on_close(watchers.release)
-        return answer
+        return Response(events(services.training, caller(), run_id), mimetype="text/event-stream")
 
 
 def _asked(run: TrainingRunOut) -> list[tuple[str, str]]:
