@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -43,6 +45,9 @@ class Explanations:
         self._ground, self._audit, self._cases = ground, audit, cases
         self._models, self._predictions = models, predictions
         self._keys = IdempotencyKeys(ground)
+        # A model explains one case at a time anyway. In a thread of its own, what that takes (hundreds of MiB) is taken
+        # again by the next one; in the threads that answer, glibc keeps it once for each of them.
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
 
     def create(
         self,
@@ -78,7 +83,10 @@ class Explanations:
             raise Conflict("the case has changed since this prediction: predict again, then explain that")
         predictor = self._models.predictor(prediction.model_id)
         with self._ground.meters.explained.labels(method).time(), tracing.span("explanation", method=method):
-            answer = predictor.explain(case, target, method, asked.baselines)
+            context = copy_context()
+            answer = self._explaining.submit(
+                context.run, predictor.explain, case, target, method, asked.baselines
+            ).result()
         read = phrases(case.note or "", answer.text, self._ground.wording)
         return self._store(caller, prediction_id, case, replace(answer, phrases=read), (asked.baselines or {}, key))
 
