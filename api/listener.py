@@ -11,6 +11,7 @@ import errno
 import json
 import re
 import selectors
+import signal
 import socket
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn import http
-from gunicorn.workers.gthread import TConn
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn
 from werkzeug.exceptions import RequestTimeout
 
 from api.ground.gunicorn_logs import QuietWorker
@@ -109,6 +110,22 @@ class Listener(QuietWorker):
             TConn(self.cfg, PacedSocket.of(sock, self._arrive_s, self._bytes_s), address, listener.getsockname())
         )
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take connections once there is no other process that is quicker to answer, and never while stopping.
+
+        A process that stops leaves the socket: whoever connects is not kept waiting for one who takes nobody.
+        """
+        super().set_accept_enabled(enabled and self.app.may_answer)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """The first Ctrl-C ends it; one more, from the terminal and from the arbiter, must not cut that short."""
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        super().handle_quit(sig, frame)
+
     def enqueue_req(self, conn: TConn) -> None:
         """Serve a request that came together with the one before."""
         self._start(conn, self.tpool)
@@ -133,7 +150,10 @@ class Listener(QuietWorker):
         moment = time.monotonic()
         if self.nr_conns > CROWDED * self.worker_connections:
             self._cap_keepalive(moment)  # idle connections make room
-        for arrival in [a for a in self._arriving if a.until < moment or not self.alive]:
+        if not self.alive:  # whoever has begun to send is heard out; whoever has not may be about to
+            for arrival in self._arriving:
+                arrival.until = arrival.until if arrival.got else min(arrival.until, moment + STOP_KEEPALIVE_LINGER)
+        for arrival in [a for a in self._arriving if a.until < moment]:
             self._arriving.discard(arrival)
             self.poller.unregister(arrival.conn.sock)
             if arrival.got and self.alive:

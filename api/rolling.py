@@ -93,6 +93,11 @@ class RollingArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
             for pid in staying[: max(0, len(staying) - self.num_workers)]:
                 self._let_go(pid)
 
+    def spawn_worker(self) -> Any:
+        """A fresh process answers nobody before it is ready, where others serve meanwhile."""
+        self.app.others_serve = bool(set(self.WORKERS) & self._readiness.pids())
+        return super().spawn_worker()
+
     def reap_workers(self) -> None:
         """A fresh process that cannot start ends the replacing, not the service: the old ones go on."""
         try:

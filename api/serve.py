@@ -75,6 +75,8 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._threads = threads
         self._services: Services | None = None
+        self.others_serve = False
+        """Whether this process was begun while others were ready; told by the arbiter."""
         self._jobs = EmbeddedWorker() if settings.embedded_worker else None
         self._readiness, self._draining = Readiness(), Draining()
         super().__init__()
@@ -123,6 +125,11 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._services = services
         threading.Thread(target=self._tell_when_warm, args=[services.models], name="tell", daemon=True).start()
         return create_app(services=services, draining=self._draining)
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether this process takes requests: while its model loads, only where nobody else would."""
+        return not self.others_serve or self._services is None or not self._services.models.is_warming
 
     def _tell_when_warm(self, models: Models) -> None:
         while models.is_warming:

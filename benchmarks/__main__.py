@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from api.ground.scope import whole_process
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -46,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; none = all")
     names = parser.parse_args().names or BENCHMARKS
+    whole_process("a benchmark puts into every project what it needs")
     failed = []
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")

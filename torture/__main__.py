@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from api.ground.scope import whole_process
 from benchmarks.document import write_section
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "torture.md"
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*ORDEALS, []], help="which ones; none = all")
     parser.add_argument("--short", action="store_true", help="the form that the tests run; writes nothing")
     asked = parser.parse_args()
+    whole_process("an ordeal puts into every project what it needs")
     failed = []
     for name in asked.names or ORDEALS:
         ordeal = importlib.import_module(f"torture.{name}")

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
@@ -21,17 +22,21 @@ from api.app import create_app
 from api.audit.chain import EVENTS
 from api.audit.gate import is_told
 from api.audit.stored import verify_stored
+from api.bulk.schemas import PredictionRunIn
+from api.bulk.sent import sent_import
 from api.cases.tables import CaseRow
+from api.erasures.schemas import ErasureIn
 from api.ground.ids import new_id
 from api.ground.migrate import upgrade
 from api.ground.secret import trail_key
 from api.services import Services, build
+from clinical_mm.case import Case, Patient
 from clinical_mm.phantom import draw
 from torture.databases import databases
 from torture.outcome import Outcome
 
 TITLE = "Calls and their entries in the audit trail"
-LAST = ("cases.erase_case", "keys.revoke_key")
+LAST = ("cases.erase_case", "erasures.erase", "keys.revoke_key")
 """What takes away that which other calls need."""
 SESSIONS = ("pages.check_key", "pages.sign_out")
 REFUSED_WHEN_GOOD = {
@@ -51,10 +56,13 @@ BODIES: dict[str, Any] = {
     "keys.create_key": {"role": "viewer", "name": "another"},
     "project.change_project": {"read_first": False},
     "training.start_training": {"config": "small"},
+    "erasures.erase": {"patient": "p-2"},
 }
+MULTIPART = {"bulk.start_import": {"cases": json.dumps({"patient": {"id": "p-3"}, "note": "Cough."})}}
 FORMS = {
     "pages.review": {"verdict": "unsure"},
     "pages.start_training": {"config": "small"},
+    "pages.change": {"deidentify": "keep"},
 }
 
 
@@ -120,7 +128,7 @@ def _call_all(
     callers = {who: _caller(app, secret) for who, secret in house.secrets.items()}
     for kind in kinds:
         for rule, method in _routes(app):
-            request_id = new_id("request")
+            request_id = str(uuid4())
             client, token = callers[kind.who]
             if rule.endpoint in SESSIONS:  # it would end the session that the other calls need
                 client, token = _caller(app, house.secrets[kind.who])
@@ -145,6 +153,8 @@ def _call(client: FlaskClient, token: str, rule: Rule, method: str, kind: Kind, 
         if method in {"POST", "PATCH", "PUT"}:
             body = ["spoilt"] if kind.spoilt else BODIES.get(rule.endpoint, {})
             options = {"data": json.dumps(body), "content_type": "application/json"}
+            if rule.endpoint in MULTIPART and not kind.spoilt:
+                options = {"data": MULTIPART[rule.endpoint], "content_type": "multipart/form-data"}
     elif method == "POST":
         options = {"data": {"verdict": "spoilt", "config": "/"} if kind.spoilt else FORMS.get(rule.endpoint, {})}
         if rule.endpoint == "pages.check_key" and not kind.spoilt:
@@ -218,7 +228,7 @@ def _fail_a_commit(house: House, name: str, faults: list[str]) -> None:
             return session.scalar(select(func.count()).select_from(CaseRow)) or 0
 
     database.at_commit(fail, lambda _: None, lambda _: None)
-    before, request_id = stored(), new_id("request")
+    before, request_id = stored(), str(uuid4())
     headers = {"Authorization": f"Bearer {house.secrets['admin']}", "X-Request-Id": request_id}
     answer = app.test_client().post("/v1/cases", json=BODIES["cases.submit_case"], headers=headers)
     results = [entry["result"] for entry in _entries(house, request_id)]
@@ -239,8 +249,9 @@ def _furnish(services: Services) -> House:
     folder = services.ground.settings.workspace / "trained"
     model = services.models.register(admin, new_id("run"), train_tiny(folder), "tiny").id
     case = next(d.case for d in draw(60, 5) if d.case.images and d.case.note and d.case.vitals)
-    case_id = services.cases.submit_case(admin, replace(case, diagnoses=None)).id
+    case_id = services.cases.submit_case(admin, replace(case, diagnoses=("pneumonia",))).id
     prediction = services.predictions.create(admin, case_id).id
+    gone = services.cases.submit_case(admin, Case(Patient("p-5"), note="Fever."))
     house.parts = {
         "case": case_id,
         "model": model,
@@ -248,9 +259,19 @@ def _furnish(services: Services) -> House:
         "explanation": services.explanations.create(admin, prediction).id,
         "review": _review(services, admin, case_id),
         "run": _run(services, admin),
+        **_bulk_runs(services, admin),
+        "erasure": services.erasures.erase(admin, ErasureIn(patient=gone.patient.id)).id,
         "spare key": services.access.create_key(admin, Role.VIEWER, "to be revoked")[0].id,
     }
     return house
+
+
+def _bulk_runs(services: Services, admin: Caller) -> dict[str, str]:
+    """Queued, so that they can be cancelled: an import of one line, and predictions of every case."""
+    lines = json.dumps({"patient": {"id": "p-4"}}).encode()
+    sent = sent_import(lines, [], services.ground.settings.max_cases_per_import)
+    predictions = services.bulk.start_predictions(admin, PredictionRunIn())
+    return {"case-import": services.bulk.start_import(admin, sent).id, "prediction-run": predictions.id}
 
 
 def _review(services: Services, admin: Caller, case_id: str) -> str:

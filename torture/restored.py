@@ -11,14 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from api.access.service import Caller
-from api.cases.schemas import CaseIn, Upload
 from api.ground.migrate import upgrade
 from api.services import Services, build
 from api.settings import Settings
+from clinical_mm.case import ImageFile, Patient
 from clinical_mm.phantom import draw
 from torture.outcome import Outcome
 from torture.postgresql import postgresql
@@ -75,15 +74,11 @@ def _fill(services: Services, count: int) -> dict[str, str]:
     for n in range(count):
         name = f"case-{n}"
         film = films[n % len(films)][:-16] + hashlib.sha256(name.encode()).digest()[:16]
-        body = {"external_id": name, "patient": {"id": name}, "note": drawn[n % len(drawn)].note}
-        vitals = dict(drawn[n % len(drawn)].vitals)
-        sent[name] = _store(services, operator, {**body, "vitals": vitals}, film)
+        images = (ImageFile("film.dcm", film),)
+        case = replace(drawn[n % len(drawn)], external_id=name, patient=Patient(name), images=images)
+        services.cases.submit_case(operator, case, synthetic=True)
+        sent[name] = case.images[0].sha256
     return sent
-
-
-def _store(services: Services, operator: Caller, body: Mapping[str, object], film: bytes) -> str:
-    services.cases.submit(operator, CaseIn.model_validate(body), [Upload("film.dcm", film)], synthetic=True)
-    return hashlib.sha256(film).hexdigest()
 
 
 def _restored(settings: Settings, kind: str, backup: Path, sent: Mapping[str, str]) -> Timing:

@@ -34,9 +34,12 @@ OF_ROOM = {
     "training": "run",
     "models": "model",
     "keys": "key",
+    "case-imports": "import",
+    "prediction-runs": "prediction run",
+    "erasures": "erasure",
 }
 """What a path's ``/room/{id}`` names."""
-ENDS = {("DELETE", "case"), ("DELETE", "key"), ("POST", "review"), ("POST", "run")}
+ENDS = {("DELETE", "case"), ("DELETE", "key"), *(("POST", kind) for kind in ("review", "run", "import", "prediction run"))}
 BODIES: dict[str, Any] = {
     "POST /v1/cases": {"patient": {"id": "p-1"}, "note": "Fever."},
     "POST /v1/cases/{id}/reviews": {"verdict": "unsure"},

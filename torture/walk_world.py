@@ -14,18 +14,22 @@ from flask.testing import FlaskClient
 
 from api.access.service import Caller, Role
 from api.app import create_app
+from api.bulk.schemas import PredictionRunIn
+from api.bulk.sent import sent_import
+from api.erasures.schemas import ErasureIn
 from api.ground.migrate import upgrade
 from api.ground.scope import whole_process
 from api.reviews.schemas import ReviewIn
 from api.services import Services, build
 from api.settings import Settings
 from api.training.schemas import TrainingRunIn
-from clinical_mm.case import Case
+from clinical_mm.case import Case, Patient
 from clinical_mm.config import ModelConfig
 from clinical_mm.importing.folder import write_folder
 from clinical_mm.phantom import draw
 
 NOBODY = ("no key", "a wrong key", "an expired key", "a revoked key")
+LINE = b'{"patient": {"id": "p-9"}}'
 CONFIG: dict[str, Any] = {
     "name": "walk",
     "description": "As small as a model can be that still has a picture to explain.",
@@ -56,6 +60,8 @@ class Hospital:
             "case": self._case,
             "review": lambda: self._review(self.ids["case"], reviewer or self.admin),
             "run": lambda: self.services.training.start(self.admin, TrainingRunIn(config="small")).id,
+            "import": lambda: self.services.bulk.start_import(self.admin, sent_import(LINE, [], 1)).id,
+            "prediction run": lambda: self.services.bulk.start_predictions(self.admin, PredictionRunIn()).id,
             "key": lambda: self.services.access.create_key(self.admin, Role.VIEWER, self.canary)[0].id,
         }
         return makers[kind]() if kind in makers else self.ids[kind]
@@ -68,8 +74,10 @@ class Hospital:
         self.ids["prediction"] = prediction.id
         self.ids["explanation"] = self.services.explanations.create(self.admin, prediction.id).id
         self.ids["review"] = self._review(self.ids["case"], self.admin)
-        self.ids["key"] = self.fresh("key")
-        self.ids["run"] = self.fresh("run")
+        for kind in ("key", "run", "import", "prediction run"):
+            self.ids[kind] = self.fresh(kind)
+        gone = self.services.cases.submit_case(self.admin, Case(Patient(f"p-{self.canary}"), note="Fever."))
+        self.ids["erasure"] = self.services.erasures.erase(self.admin, ErasureIn(cases=[gone.id])).id
         self.services.training.cancel(self.admin, self.ids["run"])  # a run that has ended: its events end, too
 
     def _case(self) -> str:

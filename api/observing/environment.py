@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from obstore.exceptions import BaseError
 from sqlalchemy.engine import make_url
 
-from api.ground.blobs import Blobs
+from api.ground.blobs import Blobs, BlobsAway
 from api.observing.bounded import Bounded
 from api.observing.finding import Finding, fail, fine, warn
 from api.settings import Settings
@@ -124,6 +123,7 @@ def round_trip(blobs: Blobs, where: str) -> Finding:
         same = Bounded("blobs", try_it, 0.0).within(ROUND_TRIP_S)
     except TimeoutError:
         return fail(f"{where} gives no answer within {ROUND_TRIP_S:g} s", do)
-    except BaseError as error:
-        return fail(f"{where}: {type(error).__name__}: {str(error).splitlines()[0]}", do)
+    except BlobsAway as error:
+        cause = error.__cause__ or error
+        return fail(f"{where}: {type(cause).__name__}: {str(cause).splitlines()[0]}", do)
     return fine(f"written, read and removed in {where}") if same else fail(f"{where} gives other bytes back", do)

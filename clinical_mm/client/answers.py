@@ -53,11 +53,14 @@ class StoredCase(Answer):
     diagnoses: list[str] | None
     labelled_by: str | None
     labelled_at: datetime | None
+    golden_by: str | None
+    golden_at: datetime | None
     review: Literal["unreviewed", "unsure", "reviewed", "submitted"]
     uncertainty: float | None
     disagreement: float | None
     information: float | None
     synthetic: bool
+    deidentification: dict[str, Any] | None
     acquired_at: datetime | None
     created_at: datetime
     updated_at: datetime

@@ -28,7 +28,7 @@ from clinical_mm.training.fit import Fit, Heard
 from clinical_mm.training.judge import evaluate_parts
 from clinical_mm.training.learn import Cancelling, Learned, learn
 from clinical_mm.training.prepared import Preparations, Prepared, name_of
-from clinical_mm.training.progress import Listener, Reporter
+from clinical_mm.training.progress import SEARCHING, Listener, Reporter
 from clinical_mm.training.reproducible import reproducible
 from clinical_mm.training.request import LOGS, Request, forget_another, search_sha256
 from clinical_mm.training.trackers.base import Each, Tracker, tracked
@@ -149,7 +149,7 @@ def _train(request: Request, reporter: Reporter, cancelled: Cancelling) -> Train
 
 def _with_checked_labels(request: Request, everything: Sequence[Case], reporter: Reporter) -> tuple[Request, Vetted]:
     """What the check of the labels says, and the request without what it leaves out."""
-    reporter.step("reading", 0, 1)
+    reporter.step(SEARCHING if request.config.search.trials else "reading", 0, 1)
     names, images = [name_of(case) for case in everything], "imaging" in request.config.modalities
     labels = vetted(request.snapshot, everything, names, request.out, images=images)
     return replace(request, parts=labels.told(request.parts)), labels

@@ -106,7 +106,10 @@ def traffic(calls: Sequence[Callable[[], httpx.Response]]) -> Iterator[tuple[lis
     def ask(call: Callable[[], httpx.Response]) -> None:
         while not stop.is_set():
             try:
-                answered.append(call().raise_for_status().status_code)
+                answer = call()
+                answered.append(answer.raise_for_status().status_code)
+            except httpx.HTTPStatusError as error:
+                failed.append(f"{error}: {error.response.text}")
             except httpx.HTTPError as error:
                 failed.append(repr(error))
 

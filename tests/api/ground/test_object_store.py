@@ -77,7 +77,7 @@ def test_a_bucket_that_is_not_there_is_told_by_doctor_and_at_the_start(settings:
     wrong = settings.model_copy(update={"blob_url": "s3://no-such-bucket/blobs"})
     with pytest.raises(InvalidConfig, match=r"no-such-bucket.*CLINICAL_MM_BLOB_URL"):
         Blobs(wrong.blob_url, tmp_path).check()
-    [finding] = [f for f in examine(wrong) if f.check == "blobs"]
+    [finding] = [f for f in examine(wrong, 8000) if f.check == "blobs"]
     assert finding.state == "fail"
     assert "no-such-bucket" in finding.detail
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Store(BaseHTTPRequestHandler):
-    """PutObject, GetObject, HeadObject, DeleteObjects."""
+    """PutObject, GetObject, HeadObject, DeleteObject, DeleteObjects."""
 
     protocol_version = "HTTP/1.1"
     held: dict[str, bytes]
@@ -25,6 +25,10 @@ class Store(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._answer(200 if self._name in self.held else 404, self.held.get(self._name, b""), send=False)
+
+    def do_DELETE(self) -> None:
+        self.held.pop(self._name, None)
+        self._answer(204, b"", send=False)
 
     def do_POST(self) -> None:
         keys = re.findall(rb"<Key>(.*?)</Key>", self._body())

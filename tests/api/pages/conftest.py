@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from api.access.schemas import ProjectChange
 from api.access.service import Caller, Role
 from api.ground.migrate import upgrade
 from clinical_mm.answers import Contribution, Explanation
@@ -78,7 +79,7 @@ class Ward:
             text=spans,
             phrases=phrases(note, spans),
         )
-        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer, {})
+        self.services.explanations._store(self.admin, prediction.id, replace(whole, id=case_id), answer, ({}, None))
         return case_id
 
     def note_only(self, note: str, patient: str = "p-1") -> str:
@@ -105,7 +106,7 @@ def ward(trained_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def reading_ward(ward: Ward, trained_bundle: Path) -> Ward:
     """The same server's project of another hospital, which reads first."""
     admin = ward.services.access.operator("reads first")
-    ward.services.projects.change(admin, read_first=True)
+    ward.services.projects.change(admin, ProjectChange(read_first=True))
     ward.services.models.register(admin, None, trained_bundle, "tiny")
     return Ward(ward.url, ward.services, admin)
 

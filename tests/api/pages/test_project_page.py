@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import httpx
 import numpy as np
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from api.access.schemas import ProjectChange
 from api.access.service import Role
-from api.cases.schemas import Upload
+from api.cases.intake import spool
 from clinical_mm.importing.case_json import CaseDocument
 from tests.api.conftest import case_json
 from tests.api.pages.conftest import Ward
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(autouse=True)
 def kept_afterwards(ward: Ward) -> Iterator[None]:
     yield
-    ward.services.projects.change(ward.admin, ProjectChange(deidentify="keep", read_first=False))
+    ward.services.projects.change(ward.admin, ProjectChange(deidentify="keep"))
 
 
 def test_an_admin_chooses_and_cases_that_come_later_tell_what_was_removed(
@@ -37,8 +38,11 @@ def test_an_admin_chooses_and_cases_that_come_later_tell_what_was_removed(
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("Saved.")
     pixels = with_text(np.zeros((256, 256), dtype=np.uint16) + np.arange(256, dtype=np.uint16), "QUILLFEATHER B 1931")
+    film = dicom_bytes(identified(pixels=pixels))
     sent = CaseDocument.model_validate(case_json(external_id="identity-page", note="Dr. Oxenstierna saw him."))
-    stored = ward.services.cases.submit(ward.admin, sent, [Upload("q.dcm", dicom_bytes(identified(pixels=pixels)))])
+    with ExitStack() as until:
+        upload = spool(ward.services.ground.spool, "q.dcm", film, until)
+        stored = ward.services.cases.submit(ward.admin, sent, [upload])
     page.goto(f"{ward.url}/cases/{stored.case.id}")
     told = page.locator(".identity")
     expect(told).to_contain_text("Image 1 may show text in its pixels")

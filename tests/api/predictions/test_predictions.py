@@ -31,7 +31,8 @@ def test_a_prediction_is_what_the_model_itself_says(
     told = own.to_json()
     assert [d["code"] for d in made["diagnoses"]] == [d["code"] for d in told["diagnoses"]]
     assert [d["probability"] for d in made["diagnoses"]] == pytest.approx(
-        [d["probability"] for d in told["diagnoses"]], abs=1e-5
+        [d["probability"] for d in told["diagnoses"]],
+        abs=5.1e-4,  # shown with three digits
     )
     assert made["prediction_set"] == told["prediction_set"]
     assert (made["case_id"], made["model"], made["warnings"], made["abstained"]) == (case, model, [], False)

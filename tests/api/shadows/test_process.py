@@ -93,9 +93,11 @@ def test_after_kill_9_another_start_catches_up_and_each_score_is_there_once(
     with services.ground.database.reading() as session:
         stored = {row.prediction_id: row.result for row in session.scalars(select(ShadowPredictionRow))}
     assert len(stored) == 23
-    for prediction in made:  # the shadow is a copy of the serving model: it must say the very same
+    for (
+        prediction
+    ) in made:  # the shadow is a copy of the serving model: it must say the same, to the three digits that are shown
         whispered = {d["code"]: d["probability"] for d in stored[prediction["id"]]["diagnoses"]}
-        assert whispered == pytest.approx({d["code"]: d["probability"] for d in prediction["diagnoses"]}, abs=1e-4)
+        assert whispered == pytest.approx({d["code"]: d["probability"] for d in prediction["diagnoses"]}, abs=5.1e-4)
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
