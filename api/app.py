@@ -35,6 +35,7 @@ import api.watching.routes
 from api import health, openapi, problems
 from api.access import browser, guard
 from api.access.guard import public
+from api.access.service import Caller
 from api.audit import gate
 from api.ground import bodies, outage
 from api.ground.ids import new_id
@@ -179,12 +180,13 @@ def _finish(response: Response) -> Response:
 
 def _log(response: Response) -> None:
     """The request's own line: its route and never its path, whose ids and search words may be a patient's."""
+    caller: Caller | None = g.get("caller")
     fields = {
         "request_id": g.request_id,
         "method": known_method(request.method),
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
         "ms": round(1000 * (time.perf_counter() - g.began), 1),
-        "key": g.caller.key_id if "caller" in g else None,
+        "key": None if caller is None else caller.key_id,
     }
     log.log(logging.DEBUG if request.endpoint in QUIET else logging.INFO, "request", extra={FIELDS: fields})

@@ -221,6 +221,16 @@ class Listener(QuietWorker):
         working = pool.submit(self.handle, conn)
         working.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        """Tell a client whose body is not wanted to its end that the connection closes, so that it sends nothing more.
+
+        Found out only afterwards, its next request may be on its way already, and gets no answer.
+        """
+        if conn in self._large:
+            as_told = req.should_close
+            req.should_close = lambda: as_told() or getattr(req.body.reader, "length", 1) > 0
+        return bool(super().handle_request(req, conn))
+
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         conn.sock.hurry()  # a body that nobody wanted is not waited for
         return bool(super()._keepalive_after(conn, keepalive))
