@@ -80,8 +80,10 @@ def main(threads: int) -> None:
     import api.ground.migrate
     import api.serve
     import clinical_mm.pictures  # noqa: F401
+    from api.ground.scope import whole_process
     from api.settings import settings_from_environment
 
+    whole_process("as the command line says it")
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

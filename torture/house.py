@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from api.services import Services, build
 from api.settings import Settings
 from benchmarks.killed_runs import CHANGES
 from clinical_mm.config import ModelConfig
+from clinical_mm.importing.folder import write_folder
 from clinical_mm.phantom import draw
 
 CASES, SEED = 40, 3
@@ -71,7 +73,8 @@ def furnish(services: Services) -> None:
     for number, case in enumerate(whole[:CASES]):
         services.cases.submit_case(admin, replace(case, external_id=f"phantom-{number}"), synthetic=True)
     config = ModelConfig.load("small", {**CHANGES, "training.epochs": 1})
-    services.training.make(admin, config, services.cases.select(admin.project_id, {"labelled": True}))
+    labelled = services.cases.select(admin.project_id, {"labelled": True})
+    services.training.make(admin, config, partial(write_folder, labelled))
     services.predictions.create(admin, services.cases.ids(admin).pop())  # so that nobody waits for the model to load
 
 

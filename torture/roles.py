@@ -39,7 +39,11 @@ OF_ROOM = {
     "erasures": "erasure",
 }
 """What a path's ``/room/{id}`` names."""
-ENDS = {("DELETE", "case"), ("DELETE", "key"), *(("POST", kind) for kind in ("review", "run", "import", "prediction run"))}
+ENDS = {
+    ("DELETE", "case"),
+    ("DELETE", "key"),
+    *(("POST", kind) for kind in ("review", "run", "import", "prediction run")),
+}
 BODIES: dict[str, Any] = {
     "POST /v1/cases": {"patient": {"id": "p-1"}, "note": "Fever."},
     "POST /v1/cases/{id}/reviews": {"verdict": "unsure"},

@@ -167,7 +167,7 @@ def _row(caller: Caller, kind: Kind, wanted: dict[str, Any], total: int | None) 
 def _found(session: Session, caller: Caller, kind: Kind, run_id: str, *, lock: bool = False) -> BulkRunRow:
     row = session.get(BulkRunRow, run_id, with_for_update=lock)
     if row is None or row.project_id != caller.project_id or row.kind != kind:
-        raise NotFound(f"no {NAMED[kind]} {run_id!r} in this project")
+        raise NotFound(f"no such {NAMED[kind]} in this project")
     return row
 
 

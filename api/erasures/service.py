@@ -80,7 +80,7 @@ class Erasures:
         with self._ground.database.reading() as session:
             row = session.get(ErasureRow, erasure_id)
         if row is None or row.project_id != caller.project_id:
-            raise NotFound(f"no certificate {erasure_id!r} in this project")
+            raise NotFound("no such certificate in this project")
         with self._ground.blobs.removing():
             return self._finish(row)
 

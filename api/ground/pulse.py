@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25
-SILENT_S = 1.2
+SILENT_S = 1.0
 """A request then waits less than two seconds in all; what takes longer for one row cannot serve anybody either."""
 LOOK_S = 0.1
 

@@ -119,7 +119,7 @@ class Reviews:
     def _row(session: Session, caller: Caller, review_id: str) -> ReviewRow:
         row = session.get(ReviewRow, review_id)
         if row is None or row.project_id != caller.project_id:
-            raise NotFound(f"no review {review_id!r} in this project")
+            raise NotFound("no such review in this project")
         return row
 
     def _refuse_late(self, session: Session, caller: Caller, case: CaseRow, said: ReviewIn) -> None:
