@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ CONNECT_S = 2
 """The least that libpq takes."""
 POOL, POOL_WAIT_S = 10, 1.5
 """Connections that a process keeps, and as many again under load; how long a request waits for one."""
+SOON_S = 1.2
+"""So long a request waits for a new one."""
 MOMENT_MS = 200
 """So long a hurried transaction waits for another writer."""
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
@@ -94,6 +98,7 @@ class Database:
         self.engine = _engine(url)
         self._sessions = sessionmaker(self.engine, class_=FencedSession, expire_on_commit=False)
         self._pulse: Pulse | None = None
+        self._connecting: ThreadPoolExecutor | None = None
 
     @property
     def is_away(self) -> bool:
@@ -113,7 +118,8 @@ class Database:
             own.cut()
 
         pulse = Pulse("database", _Asking(asking), (SQLAlchemyError,), cut)
-        event.listen(self.engine, "do_connect", self._refuse)
+        self._connecting = ThreadPoolExecutor(2 * POOL, thread_name_prefix="connect")
+        event.listen(self.engine, "do_connect", partial(self._connect, self._connecting))
         self._pulse = pulse
         pulse.start()
 
@@ -158,11 +164,35 @@ class Database:
         """Close every connection."""
         if self._pulse is not None:
             self._pulse.stop()
+        if self._connecting is not None:
+            self._connecting.shutdown(wait=False)
         self.engine.dispose()
 
-    def _refuse(self, *_: object) -> None:
+    def _connect(
+        self,
+        connecting: ThreadPoolExecutor,
+        dialect: Dialect,
+        _record: object,
+        given: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> Any:
+        """A new connection, soon or not at all: libpq by itself waits two seconds at least."""
+        self._refuse()
+        made = connecting.submit(dialect.connect, *given, **named)
+        try:
+            return made.result(SOON_S)
+        except TimeoutError as error:
+            made.add_done_callback(_close)
+            raise DatabaseAway("the database does not answer") from error
+
+    def _refuse(self) -> None:
         if self.is_away:
             raise DatabaseAway("the database does not answer")
+
+
+def _close(late: Future[Any]) -> None:
+    if late.exception() is None:
+        late.result().close()
 
 
 class _Asking:
