@@ -163,6 +163,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self._services.anchors.close()
             self._services.audit.close()
             self._services.access.uses.close()
+            tracing.stop()
         if worker.booted and os.getpid() != arbiter.pid:
             logging.shutdown()
             os._exit(0)

@@ -282,6 +282,7 @@ class TrainingRun(Run):
     set: dict[str, Any]
     filter: dict[str, Any]
     labels: str
+    label_report: dict[str, Any] | None
     start_from: str | None
     progress: TrainingProgress | None
     model: str | None

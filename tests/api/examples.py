@@ -74,6 +74,7 @@ def walk(
     _ask(client, case)
     _manage(client, model, challenger)
     _run(client, work)
+    _keep(client)
     client.get("/audit")
 
 
@@ -102,6 +103,15 @@ def _manage(client: httpx.Client, model: str, challenger: str) -> None:
     client.post(f"/models/{challenger}/promote", json={"reason": "agreed on Monday"})
     client.post("/models/rollback")
     client.get("/watching")
+
+
+def _keep(client: httpx.Client) -> None:
+    labelled = client.get("/cases", params={"labelled": True}).json()["items"][0]
+    client.put(f"/cases/{labelled['id']}/golden")
+    client.delete(f"/cases/{labelled['id']}/golden")
+    certificate = client.post("/erasures", json={"patient": labelled["patient"]["id"]}).json()["id"]
+    for path in ("/erasures", f"/erasures/{certificate}"):
+        client.get(path)
 
 
 def _run(client: httpx.Client, work: Work) -> None:

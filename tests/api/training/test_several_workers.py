@@ -139,7 +139,7 @@ def test_a_worker_that_was_only_thought_dead_ends_and_changes_nothing(
     other = until(lambda: (now := row(services, run).worker) != token and now)
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.wait(timeout=30) == os.EX_TEMPFAIL
-    assert "taken over" in (sleeper.stderr.read() if sleeper.stderr else "")
+    assert "Superseded" in (sleeper.stderr.read() if sleeper.stderr else "")
     before = row(services, run).progress["epoch"]  # type: ignore[index]
     until(lambda: (row(services, run).progress or {}).get("epoch", 0) > before)
     assert (row(services, run).state, row(services, run).worker) == ("running", other)

@@ -55,8 +55,18 @@ def endless(tmp_path: Path) -> Path:
     return path
 
 
-def children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "clinical_mm.pictures.decoder" in p.cmdline()]
+Children = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture
+def children() -> Children:
+    """The decoders that this test began; those that earlier tests keep are none of them."""
+
+    def decoding() -> list[psutil.Process]:
+        return [p for p in psutil.Process().children() if "clinical_mm.pictures.decoder" in p.cmdline()]
+
+    before = {p.pid for p in decoding()}
+    return lambda: [p for p in decoding() if p.pid not in before]
 
 
 def test_it_finds_what_is_found_in_this_process(make: Make, film: Path) -> None:
@@ -74,7 +84,9 @@ def test_refusals_come_through_as_what_they_are(make: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
-def test_a_crash_is_this_files_fault_and_the_next_is_read(make: Make, film: Path, endless: Path, number: int) -> None:
+def test_a_crash_is_this_files_fault_and_the_next_is_read(
+    make: Make, children: Children, film: Path, endless: Path, number: int
+) -> None:
     decoders = make()
     decoders.inspect(film)
     [process] = children()
@@ -104,7 +116,7 @@ def test_a_file_that_takes_too_much_memory_is_given_up(make: Make, film: Path, t
     assert decoders.inspect(film).rows == 64
 
 
-def test_a_decoder_that_was_killed_while_it_waited_is_not_missed(make: Make, film: Path) -> None:
+def test_a_decoder_that_was_killed_while_it_waited_is_not_missed(make: Make, children: Children, film: Path) -> None:
     decoders = make()
     decoders.inspect(film)
     [process] = children()
@@ -113,7 +125,9 @@ def test_a_decoder_that_was_killed_while_it_waited_is_not_missed(make: Make, fil
     assert decoders.inspect(film).rows == 64
 
 
-def test_a_decoder_is_replaced_after_so_many_files(make: Make, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_is_replaced_after_so_many_files(
+    make: Make, children: Children, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "FILES_EACH", 3)
     decoders, seen = make(), set[int]()
     for _ in range(7):
@@ -123,7 +137,7 @@ def test_a_decoder_is_replaced_after_so_many_files(make: Make, film: Path, monke
 
 
 def test_there_are_never_more_than_asked_for_and_who_waits_too_long_is_told(
-    make: Make, film: Path, endless: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, children: Children, film: Path, endless: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WAIT_S", 0.2)
     decoders = make(2, seconds=3)
@@ -142,7 +156,9 @@ def test_many_threads_share_them(make: Make, film: Path) -> None:
         assert {f.rows for f in pool.map(decoders.inspect, [film] * 40)} == {64}
 
 
-def test_it_knows_none_of_the_servers_secrets(make: Make, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_knows_none_of_the_servers_secrets(
+    make: Make, children: Children, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CLINICAL_MM_DATABASE_URL", "postgresql://user:secret@host/db")
     make().inspect(film)
     assert "secret" not in str(children()[0].environ())
