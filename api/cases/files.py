@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,10 @@ MOST_DECODED_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file's bytes as sent."""
+    """A file's bytes as sent, a piece at a time."""
 
-    data: bytes
+    pieces: Iterator[bytes]
+    size: int
     media_type: str
     name: str
     sha256: str
@@ -53,7 +55,7 @@ class Files:
     def content(self, caller: Caller, case_id: str, position: int) -> StoredFile:
         """The object as it was sent; raises NotFound."""
         row = self._row(caller, case_id, position)
-        return StoredFile(self._ground.blobs.get(row.sha256), row.media_type, row.name, row.sha256)
+        return StoredFile(self._ground.blobs.pieces(row.sha256), row.size, row.media_type, row.name, row.sha256)
 
     def preview(
         self, caller: Caller, case_id: str, position: int, *, window: tuple[float, float] | None, frame: int, size: int

@@ -129,8 +129,12 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         """The stored object, as it was sent."""
         file = files.content(caller(), path.id, path.n)
         safe = file.name.encode("ascii", "replace").decode().replace('"', "_")
-        headers = {"Content-Disposition": f'attachment; filename="{safe}"', "ETag": f'"{file.sha256}"'}
-        return binary(file.data, file.media_type, headers).make_conditional(request)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{safe}"',
+            "Content-Length": str(file.size),
+            "ETag": f'"{file.sha256}"',
+        }
+        return binary(file.pieces, file.media_type, headers).make_conditional(request)
 
     @api.get("/cases/<id>/files/<n>/preview.png", responses={200: media("image/png")})
     @needs(Role.VIEWER)

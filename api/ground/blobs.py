@@ -38,6 +38,8 @@ _ASKING = {"connect_timeout": f"{SILENT_S}s", "timeout": f"{SILENT_S}s"}
 _AT_ONCE = 32
 _LOOK_S = 0.1
 RETRY_AFTER_S = 2
+PIECE = 2**20
+"""Bytes of a blob that are in memory at once, at least, where it is read in pieces."""
 
 
 class BlobMissing(ClinicalMMError):
@@ -114,6 +116,20 @@ class Blobs:
             return self._ask(lambda: bytes(obstore.get(self._store, _key(digest)).bytes()))
         except FileNotFoundError as error:
             raise BlobMissing(f"blob {digest} is not in the store") from error
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        """The same, a piece at a time; raises BlobMissing before the first."""
+        try:
+            found = self._ask(lambda: obstore.get(self._store, _key(digest)))
+        except FileNotFoundError as error:
+            raise BlobMissing(f"blob {digest} is not in the store") from error
+        stream = iter(found.stream(PIECE))
+
+        def read() -> Iterator[bytes]:
+            while (piece := self._ask(lambda: next(stream, None))) is not None:
+                yield bytes(piece)
+
+        return read()
 
     def exists(self, digest: str) -> bool:
         """Whether the store holds that SHA-256."""

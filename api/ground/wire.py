@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -38,7 +38,7 @@ def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | Non
     return Response(model.model_dump_json(), status, dict(headers or {}), content_type="application/json")
 
 
-def binary(data: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+def binary(data: bytes | Iterable[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> Response:
     """Bytes as they are; a browser must not guess another type, and runs nothing of what it finds in them."""
     safe: dict[str, Any] = {
         "X-Content-Type-Options": "nosniff",

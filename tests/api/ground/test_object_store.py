@@ -69,7 +69,13 @@ def test_blobs_are_put_got_listed_and_deleted(blobs: Blobs) -> None:
 
 def test_a_large_blob_goes_through_whole(blobs: Blobs) -> None:
     data = bytes(range(256)) * 2**16
-    assert blobs.get(blobs.put(data)) == data
+    digest = blobs.put(data)
+    assert blobs.get(digest) == data
+    pieces = list(blobs.pieces(digest))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) < len(data) / 2, "never whole in memory"
+    with pytest.raises(BlobMissing):
+        blobs.pieces("0" * 64)
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
@@ -163,7 +169,7 @@ def test_a_backup_goes_from_a_store_into_a_folder_and_back(
         restore(target, made.path)
         back = build(target)
         caller = back.access.operator()
-        assert back.files.content(caller, case, 0).data == png()
+        assert b"".join(back.files.content(caller, case, 0).pieces) == png()
         assert back.predictions.create(caller, case).model == model
         back.close()
 
