@@ -14,12 +14,11 @@ from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
 
 HSTS = "max-age=31536000"
-FOR_DATA = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
-"""Of answers that are no page; the pages have their own (pages/routes.py)."""
+FOR_ALL = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+"""Where an answer does not say otherwise."""
+FOR_DATA = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+FOR_DOCS = "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+"""Of the documentation's page, whose scripts are its library's; our own pages have theirs (pages/routes.py)."""
 EXPOSED = ["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Key-Expires-At", "X-Request-Id"]
 
 
@@ -28,7 +27,7 @@ def install(app: Flask, settings: Settings) -> None:
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count, x_prefix=count
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count
         )
     app.after_request(_close)
     origins = origins_of(settings)
@@ -70,8 +69,7 @@ def refuse_other_sites() -> None:
 def _close(response: Response) -> Response:
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", HSTS)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    if response.mimetype != "text/html":
-        for name, value in FOR_DATA.items():
-            response.headers.setdefault(name, value)
+    for name, value in FOR_ALL.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Content-Security-Policy", FOR_DOCS if response.mimetype == "text/html" else FOR_DATA)
     return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -13,7 +13,7 @@ from api.access.identity import Identity
 from api.access.roles import Caller
 from api.access.schemas import PersonOut
 from api.access.service import Record, project_id_of
-from api.access.tables import PersonRow
+from api.access.tables import PersonRow, SessionRow
 from api.access.uses import Uses
 from api.ground.clock import now
 from api.ground.database import Database
@@ -80,13 +80,14 @@ class People:
         return [PersonOut.model_validate(row).model_copy(update={"last_used_at": self._uses.last(row)}) for row in rows]
 
     def block(self, operator: Caller, person_id: str, *, blocked: bool) -> None:
-        """Shut someone out now, or let them in again; raises NotFound."""
-        with self._database.transaction() as session:
+        """Shut someone out now, sessions too, or let them in again by a new sign-in; raises NotFound."""
+        with everywhere("sessions may be in any project"), self._database.transaction() as session:
             row = session.get(PersonRow, person_id)
             if row is None:
                 raise NotFound(f"no person {person_id}")
             if (row.blocked_at is not None) != blocked:
                 row.blocked_at = now() if blocked else None
+                session.execute(delete(SessionRow).where(SessionRow.person_id == person_id))
                 self._record(session, operator, "person.block" if blocked else "person.unblock", "person", person_id)
 
     def _row(self, identity: Identity) -> PersonRow:

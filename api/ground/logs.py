@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -25,6 +26,8 @@ FLASK = "api.app"
 REQUEST = "api.request"
 FIELDS = "fields"
 """The attribute of a record that holds what is more than its message."""
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would begin a line that nobody wrote, or steer a terminal."""
 _NOT_SHOWN = "(a library's words, not shown: they may quote what was sent)"
 _OPERATORS = (errors.NotEnoughData, errors.InvalidConfig, errors.InvalidBundle, errors.Cancelled)
 
@@ -125,7 +128,8 @@ class TextFormatter(logging.Formatter):
         """The line."""
         found = told(record)
         head = f"{found.pop('time')} {found.pop('level').upper()} {found.pop('logger')}: {found.pop('message')}"
-        return " ".join([head, *(f"{name}={_short(value)}" for name, value in found.items() if value is not None)])
+        line = " ".join([head, *(f"{name}={_short(value)}" for name, value in found.items() if value is not None)])
+        return _BREAKS.sub(lambda control: repr(control[0])[1:-1], line)
 
 
 def _short(value: Any) -> str:

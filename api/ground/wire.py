@@ -42,7 +42,7 @@ def binary(data: bytes | Iterable[bytes], media_type: str, headers: Mapping[str,
     """Bytes as they are; a browser must not guess another type, and runs nothing of what it finds in them."""
     safe: dict[str, Any] = {
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
         **(headers or {}),
     }

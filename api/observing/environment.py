@@ -23,7 +23,9 @@ NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}TRIALS_URL")
 """Names that the tests and the worker's own child processes use."""
 ENOUGH_FILES = 1024
 ROUND_TRIP_S = 5.0
+ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")
 LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
+OPEN = {"http", "redis"}
 GUARDED = {"require", "verify-ca", "verify-full"}
 
 
@@ -81,19 +83,18 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     addresses = {
         "CLINICAL_MM_OTLP_ENDPOINT": settings.otlp_endpoint,
         "CLINICAL_MM_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
-        "AWS_ENDPOINT": environment.get("AWS_ENDPOINT", "") if settings.blob_url else "",
+        "CLINICAL_MM_RATE_LIMIT_STORAGE": settings.rate_limit_storage,
+        **({name: environment.get(name, "") for name in ENDPOINTS} if settings.blob_url else {}),
     }
     for name, address in addresses.items():
         parts = urlsplit(address)
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            open_ones.append(f"{name} (https instead of http)")
+        if parts.scheme in OPEN and parts.hostname not in LOOPBACK:
+            open_ones.append(f"{name} ({parts.scheme}s instead of {parts.scheme})")
     if open_ones:
         return warn(f"not encrypted: {', '.join(open_ones)}", "patients' data may pass there")
-    trusted = environment.get("FORWARDED_ALLOW_IPS", "127.0.0.1, ::1")
-    return fine(
-        "let a proxy with TLS stand before `serve`, and set X-Forwarded-Proto there; it is believed from "
-        f"{trusted} (FORWARDED_ALLOW_IPS), and marks cookies Secure"
-    )
+    if not settings.proxies:
+        return fine("where others reach `serve`, let a proxy with TLS stand before it: CLINICAL_MM_PROXIES=1")
+    return fine(f"X-Forwarded-For, -Proto and -Host of {settings.proxies} proxies are believed (CLINICAL_MM_PROXIES)")
 
 
 def port(number: int) -> Finding:

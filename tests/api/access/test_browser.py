@@ -70,6 +70,7 @@ def test_every_answer_closes_what_browsers_leave_open(server_url: str, keys: dic
         "/v1/nowhere",
         "/healthz",
         "/openapi.json",
+        "/docs/swagger",
         "/sign-in",
         "/static/icon.svg",
     ):

@@ -80,6 +80,14 @@ def test_what_an_operator_must_know_is_told() -> None:
     assert json.loads(line)["message"] == "run run_1 failed: 3 labelled cases"
 
 
+def test_no_word_begins_a_line_of_its_own() -> None:
+    told = record("api.x", "%s", NotEnoughData("none\n2026-11-28 INFO forged\u2028\x1b[2J"))
+    line = TextFormatter().format(told)
+    assert line.splitlines() == [line]
+    assert "none\\n2026" in line
+    assert "\x1b" not in line
+
+
 def test_a_constant_message_of_a_library_stays() -> None:
     line = json.loads(JsonFormatter().format(record("gunicorn.error", "Booting worker with pid: %s", 17)))
     assert line["message"] == "Booting worker with pid: %s"

@@ -52,6 +52,7 @@ def test_few_open_files_are_told() -> None:
     [
         ({"database_url": "postgresql+psycopg://u:p@db.example/x"}, "the database (add ?sslmode=verify-full"),
         ({"otlp_endpoint": "http://collector.example:4318"}, "CLINICAL_MM_OTLP_ENDPOINT (https instead of http)"),
+        ({"rate_limit_storage": "redis://counts.example/0"}, "(rediss instead of redis)"),
         ({"mlflow_tracking_uri": "http://mlflow.example"}, "CLINICAL_MM_MLFLOW_TRACKING_URI"),
     ],
 )
@@ -65,9 +66,10 @@ def test_what_would_travel_in_the_clear_is_told(tmp_path: Path, changes: dict[st
 def test_encrypted_and_local_lines_are_fine(tmp_path: Path) -> None:
     url = "postgresql+psycopg://u:p@db.example/x?sslmode=verify-full"
     settings = BareSettings(workspace=tmp_path, database_url=url, otlp_endpoint="http://127.0.0.1:4318")
-    found = transport(settings, {"FORWARDED_ALLOW_IPS": "10.0.0.7"})
+    found = transport(settings, {})
     assert found.state == "ok"
-    assert "10.0.0.7" in found.detail
+    assert "CLINICAL_MM_PROXIES=1" in found.detail
+    assert "of 2 proxies" in transport(settings.model_copy(update={"proxies": 2}), {}).detail
 
 
 def test_a_port_that_another_program_has_is_told() -> None:

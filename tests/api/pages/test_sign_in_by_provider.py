@@ -213,6 +213,7 @@ def test_a_person_who_is_blocked_is_out_at_the_next_click(clinic: Clinic) -> Non
         assert other.get(back).status_code == 401
     finally:
         clinic.services.people.block(clinic.services.access.operator(), person.id, blocked=False)
+    assert client.get(f"{clinic.url}/").status_code == 303, "let in again, they sign in again"
 
 
 @pytest.mark.parametrize("limit", ["idle", "absolute", "token"])
