@@ -9,17 +9,14 @@ REPOSITORY = Path(__file__).parents[2]
 NAMED = re.compile(r"`((?:tests|torture)/[\w/]+\.py)(?:::(\w+))?`")
 
 
-def named(cell: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Of a table's cell: what it names as being there, and after ``later:`` as being built; file and test."""
-    now, _, later = cell.partition("later:")
-    return NAMED.findall(now), NAMED.findall(later)
+def named(cell: str) -> list[tuple[str, str]]:
+    """What a table's cell names: file and test; an ordeal is a file alone."""
+    return NAMED.findall(cell)
 
 
 def missing(cell: str) -> list[str]:
-    """Names that lead nowhere; those that come later are demanded once their file is there."""
-    now, later = named(cell)
-    demanded = [*now, *((file, test) for file, test in later if (REPOSITORY / file).exists())]
-    return [f"{file}::{test}" for file, test in demanded if not _exists(file, test)]
+    """Names that lead nowhere."""
+    return [f"{file}::{test}" for file, test in named(cell) if not _exists(file, test)]
 
 
 def _exists(file: str, test: str) -> bool:

@@ -15,7 +15,7 @@ def test_a_threat_names_its_kind_its_answer_and_a_test_that_exists(row: list[str
     assert kind in set("STRIDE")
     assert threat
     assert answer
-    assert any(named(shown)), "neither a test nor an ordeal"
+    assert named(shown), "neither a test nor an ordeal"
     assert missing(shown) == []
 
 
