@@ -26,6 +26,7 @@ from gunicorn import http
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn
 from werkzeug.exceptions import RequestTimeout
 
+from api.access.browser import FOR_ALL, FOR_DATA
 from api.ground.gunicorn_logs import QuietWorker
 from api.paced_socket import PacedSocket
 
@@ -172,7 +173,7 @@ class Listener(QuietWorker):
             with suppress(OSError):
                 client.sendall(_answer(HTTPStatus.REQUEST_TIMEOUT, "the request comes too slowly"))
         else:
-            super().handle_error(req, client, addr, exc)
+            super().handle_error(req, _Refused(client), addr, exc)
 
     def _expect(self, conn: TConn) -> None:
         arrival = Arrival(conn, time.monotonic() + self._arrive_s)
@@ -271,6 +272,20 @@ class Listener(QuietWorker):
         conn.close()
 
 
+class _Refused:
+    """A client to which gunicorn's own page of an error goes as a problem of the same status."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, page: bytes) -> None:
+        status = HTTPStatus(int(page.split(b" ", 2)[1]))
+        self._client.sendall(_answer(status, "this cannot be read as a request"))
+
+
 def _answer(status: HTTPStatus, detail: str) -> bytes:
     """A problem (RFC 9457) before there is a request to answer."""
     body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}).encode()
@@ -278,7 +293,7 @@ def _answer(status: HTTPStatus, detail: str) -> bytes:
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n"
-        f"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n"
-        f"{retry}\r\n"
+        f"Content-Security-Policy: {FOR_DATA}\r\n"
     )
-    return head.encode() + body
+    more = "".join(f"{name}: {value}\r\n" for name, value in FOR_ALL.items())
+    return f"{head}{more}{retry}\r\n".encode() + body

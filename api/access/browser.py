@@ -13,7 +13,7 @@ from api.problems import Forbidden
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
 
-HSTS = "max-age=31536000"
+HSTS = "max-age=31536000; includeSubDomains"
 FOR_ALL = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 """Where an answer does not say otherwise."""
 FOR_DATA = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"

@@ -151,8 +151,8 @@ class Line:
 
 
 def _metadata(told: dict[str, Any], issuer: str) -> Metadata:
-    if told["issuer"].rstrip("/") != issuer.rstrip("/"):
-        raise ValueError(f"it calls itself {told['issuer']!r}, not {issuer!r}")
+    if told["issuer"] != issuer:  # to the letter (OpenID Connect Discovery 1.0, 4.3)
+        raise ValueError(f"it calls itself {told['issuer']!r}, not {issuer!r}: set CLINICAL_MM_OIDC_ISSUER to that")
     found = Metadata(
         issuer=told["issuer"],
         authorization_endpoint=told["authorization_endpoint"],

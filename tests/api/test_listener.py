@@ -121,6 +121,29 @@ def test_a_client_that_is_too_slow_is_told_so(server: Server, key: str, where: s
     assert time.monotonic() - started < PATIENCE_S + 4
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"what is this\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nBad header\r\n\r\n", 400),
+        (
+            b"POST /v1/cases HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    ],
+    ids=["no request", "a header without a name", "two lengths", "a long address"],
+)
+def test_what_is_no_request_is_answered_as_a_problem_that_quotes_nothing(
+    server: Server, sent: bytes, status: int
+) -> None:
+    told, headers, body = answer_of(connect(server, sent))
+    assert (told, headers["content-type"]) == (status, "application/problem+json")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert json.loads(body)["detail"] == "this cannot be read as a request"
+
+
 def test_more_uploads_at_once_than_threads_wait_in_line_and_are_told_when_it_is_too_long(
     server: Server, key: str
 ) -> None:

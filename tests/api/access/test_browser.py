@@ -60,7 +60,7 @@ def test_https_is_asked_for_again_where_it_is_there(settings: Settings, keys: di
     with serving(settings, proxies=1) as client:
         for path in ("/sign-in", "/healthz", "/v1/catalogue"):
             answer = client.get(path, headers={**BEHIND_TLS, **bearer(keys)})
-            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000", path
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains", path
 
 
 def test_every_answer_closes_what_browsers_leave_open(server_url: str, keys: dict[str, str]) -> None:

@@ -192,6 +192,17 @@ def test_while_the_provider_is_slow_keys_work_and_nobody_hangs(
     assert with_token(keys["viewer"]).status_code == 200
 
 
+def test_a_provider_that_calls_itself_otherwise_is_none(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    asked = api.access.provider.Provider(provider.url)
+    assert asked.metadata().issuer == provider.url
+    almost = api.access.provider.Provider(f"{provider.url}/")
+    with pytest.raises(api.access.provider.ProviderAway):
+        almost.metadata()
+    assert "set CLINICAL_MM_OIDC_ISSUER to that" in caplog.text
+    for one in (asked, almost):
+        one.close()
+
+
 def test_a_token_of_a_known_key_opens_while_the_provider_is_away(
     provider: Provider, with_token: Send, trusting: Any
 ) -> None:
