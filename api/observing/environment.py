@@ -23,6 +23,8 @@ NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}TRIALS_URL")
 """Names that the tests and the worker's own child processes use."""
 ENOUGH_FILES = 1024
 ROUND_TRIP_S = 5.0
+STORES = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")
+"""The variables by which an object store that is not the cloud's own is named."""
 LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 GUARDED = {"require", "verify-ca", "verify-full"}
 
@@ -81,7 +83,7 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     addresses = {
         "CLINICAL_MM_OTLP_ENDPOINT": settings.otlp_endpoint,
         "CLINICAL_MM_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
-        "AWS_ENDPOINT": environment.get("AWS_ENDPOINT", "") if settings.blob_url else "",
+        **{name: environment.get(name, "") for name in STORES if settings.blob_url},
     }
     for name, address in addresses.items():
         parts = urlsplit(address)
@@ -89,10 +91,10 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
             open_ones.append(f"{name} (https instead of http)")
     if open_ones:
         return warn(f"not encrypted: {', '.join(open_ones)}", "patients' data may pass there")
-    trusted = environment.get("FORWARDED_ALLOW_IPS", "127.0.0.1, ::1")
+    proxies = f"{settings.proxies} in front" if settings.proxies else "none is believed"
     return fine(
-        "let a proxy with TLS stand before `serve`, and set X-Forwarded-Proto there; it is believed from "
-        f"{trusted} (FORWARDED_ALLOW_IPS), and marks cookies Secure"
+        "let a proxy with TLS stand before `serve`, and set X-Forwarded-Proto there; it marks cookies Secure "
+        f"(CLINICAL_MM_PROXIES: {proxies})"
     )
 
 

@@ -64,10 +64,17 @@ def test_what_would_travel_in_the_clear_is_told(tmp_path: Path, changes: dict[st
 
 def test_encrypted_and_local_lines_are_fine(tmp_path: Path) -> None:
     url = "postgresql+psycopg://u:p@db.example/x?sslmode=verify-full"
-    settings = BareSettings(workspace=tmp_path, database_url=url, otlp_endpoint="http://127.0.0.1:4318")
-    found = transport(settings, {"FORWARDED_ALLOW_IPS": "10.0.0.7"})
+    settings = BareSettings(workspace=tmp_path, database_url=url, otlp_endpoint="http://127.0.0.1:4318", proxies=2)
+    found = transport(settings, {})
     assert found.state == "ok"
-    assert "10.0.0.7" in found.detail
+    assert "CLINICAL_MM_PROXIES: 2 in front" in found.detail
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT", "AWS_ENDPOINT_URL"])
+def test_an_object_store_in_the_clear_is_told(tmp_path: Path, name: str) -> None:
+    found = transport(BareSettings(workspace=tmp_path, blob_url="s3://b"), {name: "http://objects.example:8333"})
+    assert found.state == "warn"
+    assert f"{name} (https" in found.detail
 
 
 def test_a_port_that_another_program_has_is_told() -> None:
