@@ -83,10 +83,10 @@ class Anchors:
 
         The database is flushed to the disk before the file is: an anchor never tells of what a power cut undoes.
         """
-        with self._alone(), self._alone_of_all_machines():
+        with everywhere("the chain runs through every project"), self._alone(), self._alone_of_all_machines():
             last = self._last()
             known = int(last.get("sequence", 0))
-            with everywhere("the chain runs through every project"), self._database.transaction() as session:
+            with self._database.transaction() as session:
                 connection = session.connection()
                 row = connection.execute(select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()).one()
                 if row.sequence > known or row.anchored != known:
@@ -143,7 +143,7 @@ class Anchors:
         if self._database.engine.dialect.name != "postgresql":
             yield
             return
-        with everywhere("the anchors are of every project"), self._database.reading() as session:
+        with self._database.reading() as session:
             session.connection().execute(select(func.pg_advisory_xact_lock(_ANCHORING)))
             yield
 
