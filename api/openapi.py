@@ -44,7 +44,11 @@ GIVES: dict[str, Json] = {
 REFERENCE = re.compile(r"#/components/responses/(\d+)")
 OF_REFUSALS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 TAKES: dict[str, Json] = {
-    "X-Request-Id": {"description": "the caller's own name for this request, of A-Z a-z 0-9 _ . -", "schema": TEXT},
+    "X-Request-Id": {
+        "description": "the caller's own name for this request, taken where it is 16 hexadecimal digits or more, "
+        "or such digits behind `trace-`, `span-` or `req-`",
+        "schema": TEXT,
+    },
     "Idempotency-Key": {
         "description": "a request that comes again with the same key acts once; with another body it is refused (422)",
         "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": PRINTABLE.pattern},

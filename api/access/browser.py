@@ -19,7 +19,11 @@ FOR_ALL = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"
 FOR_DATA = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 FOR_DOCS = "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 """Of the documentation's page, whose scripts are its library's; our own pages have theirs (pages/routes.py)."""
-EXPOSED = ["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Key-Expires-At", "X-Request-Id"]
+EXPOSED = [
+    *("Content-Disposition", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("X-Columns", "X-Intercept", "X-Key-Expires-At", "X-Request-Id", "X-Rows", "X-Slope"),
+]
+"""Headers of answers that another origin's script may read."""
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -32,7 +36,8 @@ def install(app: Flask, settings: Settings) -> None:
     app.after_request(_close)
     origins = origins_of(settings)
     if origins:
-        headers = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", PROJECT_HEADER]
+        headers = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id"]
+        headers.append(PROJECT_HEADER)
         allowed = {"origins": origins, "allow_headers": headers, "expose_headers": EXPOSED, "max_age": 600}
         CORS(app, resources={r"/v1/*": allowed}, supports_credentials=False)
 

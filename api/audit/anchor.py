@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.audit.chain import HEAD, canonical, is_signed, moment_text, put_head, sign
@@ -31,6 +31,8 @@ from api.ground.scope import everywhere
 log = logging.getLogger(__name__)
 EVERY_S = 60
 _TAIL = 4096
+_ANCHORING = 727276
+"""PostgreSQL's advisory lock for this; ground/migrate.py and ground/search.py have the two before."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ class Anchors:
 
         The database is flushed to the disk before the file is: an anchor never tells of what a power cut undoes.
         """
-        with self._alone():
+        with everywhere("the chain runs through every project"), self._alone(), self._alone_of_all_machines():
             last = self._last()
             known = int(last.get("sequence", 0))
-            with everywhere("the chain runs through every project"), self._database.transaction() as session:
+            with self._database.transaction() as session:
                 connection = session.connection()
                 row = connection.execute(select(HEAD.c.sequence, HEAD.c.hash, HEAD.c.anchored).with_for_update()).one()
                 if row.sequence > known or row.anchored != known:
@@ -133,6 +135,16 @@ class Anchors:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _alone_of_all_machines(self) -> Iterator[None]:
+        """Machines that share a database share the anchors' file too; on SQLite there is one machine."""
+        if self._database.engine.dialect.name != "postgresql":
+            yield
+            return
+        with self._database.reading() as session:
+            session.connection().execute(select(func.pg_advisory_xact_lock(_ANCHORING)))
             yield
 
     def _keep(self) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, delete, select
 from api.backups.archive import DATABASE, FORMAT, MANIFEST, Manifest, Writer, manifest_bytes, writing
 from api.backups.rows import copy_rows, count_rows, see_every_row
 from api.backups.tables import BackupRow
+from api.cases.sweep import in_use
 from api.cases.tables import BlobUseRow, CaseRow
 from api.ground.blobs import BlobMissing
 from api.ground.clock import now
@@ -123,8 +124,8 @@ def _moment(database: Database) -> Iterator[Connection]:
 
 
 def _pack_blobs(ground: Ground, rows: Connection, writer: Writer, tell: Tell) -> set[str]:
-    """Every blob that a case uses; gives those that the store does not hold as they were stored."""
-    wanted = list(rows.scalars(select(BlobUseRow.sha256).distinct().order_by(BlobUseRow.sha256)))
+    """Every blob that a case uses, or an import that waits; gives those that the store does not hold as stored."""
+    wanted = sorted(rows.scalars(in_use()))
     missing = set()
     for done, digest in enumerate(wanted, 1):
         try:
@@ -170,9 +171,8 @@ def _take_out_erased(ground: Ground, rows: Connection) -> None:
 
 
 def _still_missing(rows: Connection, missing: Iterable[str]) -> dict[str, list[str]]:
-    query = select(BlobUseRow.case_id).order_by(BlobUseRow.case_id)
-    found = {digest: list(rows.scalars(query.where(BlobUseRow.sha256 == digest))) for digest in sorted(missing)}
-    return {digest: cases for digest, cases in found.items() if cases}
+    query, named = select(BlobUseRow.case_id).order_by(BlobUseRow.case_id), sorted(rows.scalars(in_use(set(missing))))
+    return {digest: list(rows.scalars(query.where(BlobUseRow.sha256 == digest))) for digest in named}
 
 
 def _manifest(moment: datetime, rows: dict[str, int], writer: Writer, missing: dict[str, list[str]]) -> Manifest:

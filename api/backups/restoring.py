@@ -22,7 +22,7 @@ from api.audit.tables import AuditHeadRow
 from api.backups.archive import DATABASE, Check, DamagedBackup, Manifest, members
 from api.backups.making import Tell
 from api.backups.rows import copy_rows, count_rows
-from api.cases.tables import BlobUseRow
+from api.cases.sweep import in_use
 from api.ground.blobs import Blobs
 from api.ground.database import Database
 from api.ground.migrate import current, revisions, upgrade
@@ -182,7 +182,7 @@ def _examine(copy: Path, manifest: Manifest) -> None:
             faults = [*database.execute("PRAGMA foreign_key_check").fetchall()]
             faults += [row for row in database.execute("PRAGMA integrity_check").fetchall() if row != ("ok",)]
             rows = {n: database.execute(f'SELECT count(*) FROM "{n}"').fetchone()[0] for n in manifest.rows}  # noqa: S608 - names of tables that the manifest's hash covers
-            used = {d for (d,) in database.execute(str(select(BlobUseRow.sha256).distinct()))}
+            used = {d for (d,) in database.execute(str(in_use()))}
     except sqlite3.Error as error:
         raise DamagedBackup(f"the rows cannot be read: {error}") from error
     absent = {d for d in used if f"blobs/{d[:2]}/{d[2:]}" not in manifest.entries} - set(manifest.missing)

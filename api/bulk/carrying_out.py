@@ -26,11 +26,12 @@ from api.cases.intake import spool
 from api.cases.schemas import CaseFilter, CaseIn
 from api.cases.service import Cases
 from api.cases.tables import StagedFileRow
+from api.ground.blobs import BlobsAway
 from api.ground.ground import Ground
 from api.ground.strict import parse_json
 from api.idempotency.service import SentKey
 from api.predictions.service import Predictions
-from api.problems import Conflict, Invalid, NotFound, PointedError, ServiceError, pointed, pointer
+from api.problems import Conflict, Invalid, NotFound, NotReady, PointedError, ServiceError, pointed, pointer
 from clinical_mm.errors import ClinicalMMError, InvalidCase
 
 AT_ONCE = 32
@@ -141,6 +142,8 @@ class BulkJob:
         except InvalidCase as error:
             faults = [PointedError(pointer=where, detail=what) for where, what in error.faults]
             return Done("refused", reason=str(error), errors=faults)
+        except NotReady:  # the line is not at fault: its turn comes again
+            raise
         except ServiceError as error:
             return Done("refused", reason=error.detail, errors=error.errors)
         except (ClinicalMMError, HTTPException) as error:
@@ -163,6 +166,8 @@ class BulkJob:
             made = self._predictions.create(_caller(run), case_id, model, key)
         except NotFound:
             return Done("failed", case_id, reason="the case was erased meanwhile")
+        except BlobsAway:  # the case is not at fault: its turn comes again
+            raise
         except ClinicalMMError as error:
             return Done("failed", case_id, reason=str(error))
         return Done("predicted", case_id, made.id)
@@ -174,12 +179,12 @@ def _caller(run: BulkRunRow) -> Caller:
 
 
 def _read(line: str) -> tuple[CaseIn, list[str]]:
-    """The case of a line, and the files that it names; an ``id`` that an export wrote is left aside."""
+    """The case of a line, and the files that it names; what an export tells beyond the case is left aside."""
     data = parse_json(line.encode())
     if not isinstance(data, dict):
         raise Invalid("a line must hold a JSON object", errors=[PointedError(pointer="", detail="must be an object")])
     names = data.pop("files", [])
-    for own in ("id", "label_from"):
+    for own in ("id", "label_from", "label_by", "golden"):
         data.pop(own, None)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         fault = PointedError(pointer="/files", detail="must be a list of names")

@@ -23,6 +23,7 @@ from api.bulk.schemas import (
 )
 from api.bulk.sent import SentFile, SentImport, sent_import
 from api.bulk.service import Bulk
+from api.ground.bodies import OTHER_PARTS
 from api.ground.spool import SpoolFile
 from api.ground.wire import SECURITY, Answer, answer, refusals, told
 from api.idempotency.header import IDEMPOTENT, idempotency_key, sent_key
@@ -140,7 +141,7 @@ def blueprint(bulk: Bulk, settings: Settings) -> APIBlueprint:  # noqa: C901 - a
 def _sent(settings: Settings) -> SentImport:
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("send multipart/form-data with parts `cases` and `files`")
-    request.max_form_parts = settings.max_files_per_import + 10
+    request.max_form_parts = settings.max_files_per_import + OTHER_PARTS
     if "files" in request.form:
         raise Invalid("a part `files` needs a filename", errors=[_fault("/files", "came without a filename")])
     unknown = sorted((set(request.form) - {"cases"}) | (set(request.files) - {"cases", "files"}))

@@ -1,4 +1,4 @@
-"""``clinical-mm cases``: import, list, golden, measure, export, delete."""
+"""``clinical-mm cases``: import, list, golden, measure, export, delete, erase."""
 
 from __future__ import annotations
 

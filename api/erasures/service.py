@@ -16,6 +16,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.backups.tables import BackupRow
 from api.cases.service import Cases
+from api.cases.sweep import in_use
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow
 from api.erasures.copies import stop_copies
 from api.erasures.schemas import (
@@ -130,9 +131,9 @@ class Erasures:
         return {case: part for part, held in parts.items() if isinstance(held, list) for case in held}
 
     def _finish(self, erasure: ErasureRow) -> CertificateOut:
-        """Remove the objects that are left, unless they came again with a case of someone else; within ``removing``."""
+        """Remove the objects that are left, unless they came again with somebody else's case; within ``removing``."""
         with self._ground.database.reading() as session:
-            used = set(session.scalars(select(BlobUseRow.sha256).where(BlobUseRow.sha256.in_(erasure.blobs_left))))
+            used = set(session.scalars(in_use(set(erasure.blobs_left))))
         left = []
         for digest in erasure.blobs_left:
             if digest not in used:

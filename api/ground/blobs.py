@@ -210,16 +210,6 @@ class Blobs:
         """Whether the store is a folder of this machine."""
         return self._folder is not None
 
-    def answers(self) -> bool:
-        """Whether the store can be reached, and written where it is a folder."""
-        if self._folder is not None:
-            return os.access(self._folder, os.W_OK)
-        try:
-            self.exists("0" * 64)
-        except (OSError, BlobsAway):
-            return False
-        return True
-
     def path(self, digest: str) -> Path | None:
         """Where the blob lies on disk, or None where the store is not a folder."""
         return None if self._folder is None else self._folder / _key(digest)

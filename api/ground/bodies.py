@@ -27,8 +27,9 @@ def limit(app: Flask, settings: Settings) -> None:
             request.max_content_length = app.config["MAX_JSON_LENGTH"]
 
     def too_large(_error: RequestEntityTooLarge) -> Response:
+        most_files = (request.max_form_parts or OTHER_PARTS) - OTHER_PARTS
         detail = (
-            f"the body is larger than {settings.max_upload_mb} MB, holds more than {settings.max_files_per_case} "
+            f"the body is larger than {settings.max_upload_mb} MB, holds more than {most_files} "
             f"files, or more than {app.config['MAX_JSON_LENGTH'] // MB} MB that are no files"
         )
         return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, event, inspect
+from sqlalchemy import TextClause, event, inspect
 from sqlalchemy.orm import LoaderCriteriaOption, Mapped, ORMExecuteState, Session, mapped_column, with_loader_criteria
 from sqlalchemy.orm.attributes import get_history
 from sqlalchemy.sql.util import find_tables
 
 from api.ground.scope import Everywhere
-
-Owner = Callable[[Any, str], ColumnElement[bool]]
 
 
 class AnotherProject(RuntimeError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from api.ground.clock import rfc3339
 from clinical_mm import errors
 
 OWN = ("api.", "clinical_mm.")
@@ -63,7 +64,7 @@ def told(record: logging.LogRecord) -> dict[str, Any]:
     """What of a record may be written."""
     fields = getattr(record, FIELDS, {}) if is_own(record.name) else {}
     found = {
-        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": rfc3339(datetime.fromtimestamp(record.created, UTC)),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": _message(record),

@@ -23,7 +23,8 @@ NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}TRIALS_URL")
 """Names that the tests and the worker's own child processes use."""
 ENOUGH_FILES = 1024
 ROUND_TRIP_S = 5.0
-ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")
+STORES = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")
+"""The variables by which an object store that is not the cloud's own is named."""
 LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 OPEN = {"http", "redis"}
 GUARDED = {"require", "verify-ca", "verify-full"}
@@ -84,7 +85,7 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
         "CLINICAL_MM_OTLP_ENDPOINT": settings.otlp_endpoint,
         "CLINICAL_MM_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "CLINICAL_MM_RATE_LIMIT_STORAGE": settings.rate_limit_storage,
-        **({name: environment.get(name, "") for name in ENDPOINTS} if settings.blob_url else {}),
+        **({name: environment.get(name, "") for name in STORES} if settings.blob_url else {}),
     }
     for name, address in addresses.items():
         parts = urlsplit(address)

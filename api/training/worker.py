@@ -21,6 +21,7 @@ from api.bulk.carrying_out import BulkJob
 from api.bulk.tables import BulkRunRow
 from api.cases.service import Cases
 from api.ground import tracing
+from api.ground.blobs import BlobsAway
 from api.ground.ground import Ground
 from api.ground.jobs import BULK, QUEUE, JobEngine
 from api.ground.logs import configure
@@ -203,7 +204,7 @@ def _table(run_id: str) -> type[RunRow]:
 
 
 def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, SQLAlchemyError)
+    return isinstance(error, SQLAlchemyError | BlobsAway)
 
 
 def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:

@@ -10,7 +10,7 @@ Shapes: R rows, one a variant of the modality; N tokens, D width, U units that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -176,11 +176,3 @@ def marginals(question: Question) -> Iterator[Marginal]:
 def repeated(batch: Batch, rows: int) -> Batch:
     """The one row of a batch, ``rows`` times."""
     return {key: value.expand(rows, *value.shape[1:]) for key, value in batch.items()}
-
-
-def kept_without(units: Iterable[int], count: int) -> Tensor:
-    """``bool[R, U]``: in each row one unit is removed."""
-    rows = list(units)
-    keep_RU = torch.ones(len(rows), count, dtype=torch.bool)
-    keep_RU[torch.arange(len(rows)), rows] = False
-    return keep_RU

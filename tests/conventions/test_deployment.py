@@ -94,6 +94,18 @@ def test_a_pod_is_given_the_time_it_takes_to_drain() -> None:
     assert pod["terminationGracePeriodSeconds"] > needed
 
 
+def test_whatever_writes_the_audit_trail_shares_its_secret_and_its_anchors() -> None:
+    [settings] = [d["data"] for d in documents(KUBERNETES / "config.yaml")]
+    anchors = str(Path(settings["CLINICAL_MM_AUDIT_ANCHOR"]).parent)
+    for name in ("clinical-mm-api", "clinical-mm-worker"):
+        [container] = dict(pods())[name]["containers"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert mounts["/data/session.secret"] == "sessions"
+        assert mounts[anchors] == "anchors"
+    services = compose()["services"]
+    assert services["api"]["volumes"] == services["worker"]["volumes"]
+
+
 def test_no_secret_stands_in_a_manifest() -> None:
     assert [d["kind"] for path in MANIFESTS for d in documents(path) if d["kind"] == "Secret"] == []
 

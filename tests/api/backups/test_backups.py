@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
 import tarfile
@@ -145,6 +146,23 @@ def test_a_blob_that_the_store_has_lost_is_named_and_the_rest_is_saved(
     made = make(services.ground, tmp_path / "backup.tar")
     assert set(made.missing) == {lost, spoilt}
     assert restore(target, made.path).rows["cases"] == 2
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_the_files_of_an_import_that_waits_come_along(
+    services: Any, client: httpx.Client, tmp_path: Path, target: Settings
+) -> None:
+    sent = [("cases", ("cases.jsonl", json.dumps({**case_json(), "files": ["1.png"]}).encode(), "text/plain"))]
+    sent += [("files", (name, data, "image/png")) for name, data in (("1.png", png(1)), ("2.png", png(2)))]
+    client.post("/case-imports", files=sent).raise_for_status()
+    lost = hashlib.sha256(png(2)).hexdigest()
+    services.ground.blobs.path(lost).unlink()
+    made = make(services.ground, tmp_path / "backup.tar")
+    assert made.missing == {lost: []}
+    verify(made.path)
+    restore(target, made.path)
+    with opened(target) as restored:
+        assert restored.ground.blobs.get(hashlib.sha256(png(1)).hexdigest()) == png(1)
 
 
 def spoilt(path: Path, how: str) -> Path:

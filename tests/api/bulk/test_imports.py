@@ -13,6 +13,7 @@ from api.bulk.carrying_out import BulkJob
 from api.bulk.tables import BulkItemRow
 from api.cases.sweep import sweep_orphans
 from api.cases.tables import StagedFileRow
+from api.ground.blobs import BlobsAway
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
 
@@ -70,6 +71,33 @@ def test_each_line_is_stored_or_refused_by_itself(client: httpx.Client, stored: 
     assert client.get(f"/cases/{told[1]['case_id']}/files/0").content == png(1)
     assert len(state_of(stored).blobs) == 2, "the file of no case is gone"
     assert not any("Crackles" in row or "productive" in row for row in state_of(stored).rows["bulk_items"])
+
+
+def test_a_line_of_an_export_is_taken_with_what_it_tells_of_its_label(client: httpx.Client, work: Any) -> None:
+    told = {"id": "case_of_an_export", "label_from": ["review_1"], "label_by": ["key_1"], "golden": True}
+    run = client.post("/case-imports", **sent(lines({**case_json(external_id="a"), **told}))).json()["id"]
+    work(run)
+    [line] = results(client, run)
+    assert line["outcome"] == "accepted", line
+    assert client.get(f"/cases/{line['case_id']}").json()["golden_at"] is None, "the lock is an admin's to give"
+
+
+def test_no_line_is_refused_because_the_object_store_is_away(
+    client: httpx.Client, services: Any, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = sent(lines({**case_json(external_id="a"), "files": ["1.png"]}), **{"1.png": png(1)})
+    run = client.post("/case-imports", **body).json()["id"]
+
+    def away(_digest: str) -> bytes:
+        raise BlobsAway
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.ground.blobs, "get", away)
+        with pytest.raises(BlobsAway):
+            work(run)
+    assert [one["outcome"] for one in results(client, run)] == [None]
+    work(run)
+    assert [one["outcome"] for one in results(client, run)] == ["accepted"]
 
 
 def test_results_come_by_pages_and_by_outcome(client: httpx.Client, work: Any) -> None:

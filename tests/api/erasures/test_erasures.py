@@ -234,3 +234,21 @@ def test_an_object_that_the_store_could_not_remove_is_removed_when_the_certifica
     assert services.ground.blobs.exists(certificate["objects"][0]["sha256"])
     assert client.get(f"/erasures/{certificate['id']}").json()["complete"]
     assert not services.ground.blobs.exists(certificate["objects"][0]["sha256"])
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_an_object_that_came_again_with_an_import_stays(
+    client: httpx.Client, services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise BlobsAway
+
+    client.post("/cases", **multipart(case_json(), ("1.png", png(1)))).raise_for_status()
+    with monkeypatch.context() as patched:
+        patched.setattr(Blobs, "delete", away)
+        certificate = client.post("/erasures", json={"patient": "p-1"}).raise_for_status().json()
+    line = json.dumps({**case_json(external_id="other", patient={"id": "p-2"}), "files": ["1.png"]}).encode()
+    sent = [("cases", ("cases.jsonl", line, "text/plain")), ("files", ("1.png", png(1), "image/png"))]
+    client.post("/case-imports", files=sent).raise_for_status()
+    assert client.get(f"/erasures/{certificate['id']}").json()["complete"]
+    assert services.ground.blobs.exists(certificate["objects"][0]["sha256"])

@@ -72,6 +72,13 @@ def test_encrypted_and_local_lines_are_fine(tmp_path: Path) -> None:
     assert "of 2 proxies" in transport(settings.model_copy(update={"proxies": 2}), {}).detail
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT", "AWS_ENDPOINT_URL"])
+def test_an_object_store_in_the_clear_is_told(tmp_path: Path, name: str) -> None:
+    found = transport(BareSettings(workspace=tmp_path, blob_url="s3://b"), {name: "http://objects.example:8333"})
+    assert found.state == "warn"
+    assert f"{name} (https" in found.detail
+
+
 def test_a_port_that_another_program_has_is_told() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
