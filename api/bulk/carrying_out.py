@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -105,26 +105,36 @@ class BulkJob:
         share = 1.0 if not total else round(done / total, 4)
         return {"fraction": share, "done": done, "total": total, "counts": dict(counted), "eta_s": eta}
 
-    def _finish(self, item: BulkItemRow, done: Done) -> None:
-        change = update(BulkItemRow).where(BulkItemRow.run_id == item.run_id, BulkItemRow.line == item.line)
-        with self._ground.database.transaction() as session:
-            session.execute(
-                change.values(
-                    document=None,
-                    outcome=done.outcome,
-                    case_id=done.case_id,
-                    prediction_id=done.prediction_id,
-                    reason=done.reason,
-                    errors=[fault.model_dump() for fault in done.errors] or None,
-                )
+    def _finish(self, item: BulkItemRow, done: Done) -> bool:
+        """Say what came of a line; gives False where it was taken away meanwhile."""
+        waits = (
+            BulkItemRow.run_id == item.run_id,
+            BulkItemRow.line == item.line,
+            BulkItemRow.outcome.is_(None),
+        )
+        change = (
+            update(BulkItemRow)
+            .where(*waits)
+            .values(
+                document=None,
+                outcome=done.outcome,
+                case_id=done.case_id,
+                prediction_id=done.prediction_id,
+                reason=done.reason,
+                errors=[fault.model_dump() for fault in done.errors] or None,
             )
+        )
+        with self._ground.database.transaction() as session:
+            return session.scalar(change.returning(BulkItemRow.line)) is not None
 
     def _import(self, run: BulkRunRow, waiting: Iterable[BulkItemRow]) -> None:
         with self._ground.database.reading() as session:
             query = select(StagedFileRow.name, StagedFileRow.sha256).where(StagedFileRow.run_id == run.id)
             files = dict(session.execute(query).all())
         for item in waiting:
-            self._finish(item, self._import_line(run, item, files))
+            done = self._import_line(run, item, files)
+            if not self._finish(item, done) and done.outcome == "accepted":  # its patient was erased in between
+                self._cases.erase(replace(_caller(run), role=Role.ADMIN), str(done.case_id))
 
     def _import_line(self, run: BulkRunRow, item: BulkItemRow, files: Mapping[str, str]) -> Done:
         try:

@@ -141,6 +141,10 @@ class ProjectIdentity:
         """Every form in which an external_id may have been stored."""
         return () if sent is None else (sent, self._pseudonyms.code("x", sent))
 
+    def same_patient(self, sent: str, stored: str) -> bool:
+        """Whether a patient's id as it was sent is the one that is stored, as it is or as a pseudonym."""
+        return stored in {sent, self._pseudonyms.code("p", sent)}
+
     def searched(self, words: str | None) -> tuple[str, ...]:
         """Pseudonyms that a patient's or case's own id would have, so that who knows the id finds the case."""
         if self.mode != "pseudonymise" or not words:

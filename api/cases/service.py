@@ -228,6 +228,11 @@ class Cases:
         with self._ground.database.reading() as session:
             return {row.id: row.diagnoses for row in session.scalars(query)}
 
+    def same_patient(self, project_id: str, stored: str) -> Callable[[str], bool]:
+        """Tells whether a patient's id as sent is the stored one."""
+        identity = self._identity.of(project_id)
+        return lambda sent: identity.same_patient(sent, stored)
+
     def row(self, session: Session, project_id: str, case_id: str, *, lock: bool = False) -> CaseRow:
         """The row of a case of the project; raises NotFound, for another project's too."""
         query = select(CaseRow).where(CaseRow.id == case_id, CaseRow.project_id == project_id)

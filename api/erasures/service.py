@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -29,6 +30,7 @@ from api.erasures.schemas import (
     TaughtModel,
 )
 from api.erasures.tables import ErasureRow
+from api.erasures.waiting import NOTHING, Waiting, take_out
 from api.explanations.tables import ExplanationRow
 from api.ground.blobs import BlobsAway
 from api.ground.clock import now
@@ -56,13 +58,17 @@ class Erasures:
         """Erase a patient's cases, or these cases again where a backup brought them back.
 
         Raises:
-            NotFound: the project has no such case.
+            NotFound: the project has no such case, nor an import that waits.
         """
         caller.require(Role.ADMIN)
         whose = CaseRow.patient_id == wanted.patient if wanted.cases is None else CaseRow.id.in_(wanted.cases)
         with self._ground.blobs.removing():
             with self._ground.database.transaction() as session:
-                erasure = self._erase(session, caller, whose)
+                waiting = NOTHING
+                if wanted.patient is not None:
+                    is_theirs = self._cases.same_patient(caller.project_id, wanted.patient)
+                    waiting = take_out(session, caller.project_id, is_theirs)
+                erasure = self._erase(session, caller, whose, waiting)
             certificate = self._finish(erasure)
         self._ground.database.wipe()
         return certificate
@@ -85,16 +91,17 @@ class Erasures:
         with self._ground.blobs.removing():
             return self._finish(row)
 
-    def _erase(self, session: Session, caller: Caller, whose: ColumnElement[bool]) -> ErasureRow:
+    def _erase(self, session: Session, caller: Caller, whose: ColumnElement[bool], waiting: Waiting) -> ErasureRow:
         query = select(CaseRow).where(CaseRow.project_id == caller.project_id, whose).order_by(CaseRow.id)
         rows = list(session.scalars(query.with_for_update()))
-        if not rows:
+        if not rows and not waiting.lines:
             raise NotFound("this project has no such case")
         ids = [row.id for row in rows]
         runs = stop_copies(self._ground, session, caller.project_id, ids)
-        counts, kinds = _count(session, ids), _kinds(session, ids)
-        backups = list(_backups(session, rows))
-        gone = self._cases.remove(session, rows)
+        counts = {**_count(session, ids), "import_lines": waiting.lines}
+        kinds = {**dict.fromkeys(waiting.objects, "file"), **_kinds(session, ids)}
+        backups = list(_backups(session, [*(row.created_at for row in rows), *filter(None, [waiting.since])]))
+        gone = sorted({*self._cases.remove(session, rows), *waiting.objects})
         erased = Erased(
             cases=ids,
             rows=counts,
@@ -185,9 +192,9 @@ def _kinds(session: Session, ids: Collection[str]) -> dict[str, str]:
     return {digest: "file" if digest in files else "heat map" for digest in used}
 
 
-def _backups(session: Session, rows: Sequence[CaseRow]) -> Iterator[HoldingBackup]:
-    """Those begun since the oldest of the cases came."""
-    since = min(row.created_at for row in rows)
+def _backups(session: Session, came: Sequence[datetime]) -> Iterator[HoldingBackup]:
+    """Those begun since the oldest of what is erased came."""
+    since = min(came)
     query = select(BackupRow).where(BackupRow.discarded_at.is_(None), BackupRow.started_at >= since)
     for row in session.scalars(query.order_by(BackupRow.id)):
         yield HoldingBackup(id=row.id, name=row.name, started_at=row.started_at)

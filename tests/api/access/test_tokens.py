@@ -184,7 +184,7 @@ def test_while_the_provider_is_slow_keys_work_and_nobody_hangs(
     provider.set(slow_s=6.0)
     began = time.monotonic()
     answer = with_token(token)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 5.0, "it is not waited for"
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     began = time.monotonic()
     assert with_token(token).status_code == 503

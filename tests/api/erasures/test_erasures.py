@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,13 @@ from api.cases.forgetting import Forgetting
 from api.ground.blobs import Blobs, BlobsAway
 from api.settings import Settings
 from clinical_mm.importing.folder import write_folder
+from tests.api.bulk.conftest import work
+from tests.api.bulk.test_imports import lines, sent
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import BareSettings, case_json, png
 from tests.api.stored import Stored, state_of
+
+__all__ = ["work"]
 
 CANARY = "zq7canary"
 
@@ -61,6 +66,45 @@ def canary(client: httpx.Client, model: str) -> list[str]:
     verdict = {"prediction": said, "verdict": "unsure", "comment": f"{CANARY} again"}
     client.post(f"/cases/{ids[0]}/reviews", json=verdict).raise_for_status()
     return ids
+
+
+def test_lines_of_an_import_that_waits_go_too_and_those_of_others_stay(
+    client: httpx.Client, erase: Callable[..., dict[str, Any]], work: Any, settings: Settings, services: Any
+) -> None:
+    theirs = {**case_json(external_id="t", patient={"id": f"{CANARY}-patient"}), "files": ["own.png", "both.png"]}
+    other = {**case_json(external_id="o"), "files": ["both.png"]}
+    parts = {"own.png": png(1), "both.png": png(2)}
+    run = client.post("/case-imports", **sent(lines(theirs, "{no json", other), **parts)).json()["id"]
+    told = erase()
+    assert (told["rows"]["cases"], told["rows"]["import_lines"], told["complete"]) == (0, 1, True)
+    assert [one["sha256"] for one in told["objects"]] == [hashlib.sha256(png(1)).hexdigest()]
+    assert not services.ground.blobs.exists(told["objects"][0]["sha256"])
+    work(run)
+    found = client.get(f"/case-imports/{run}/results").json()["items"]
+    assert [one["outcome"] for one in found] == ["refused", "refused", "accepted"]
+    assert found[0]["reason"] == "its patient was erased"
+    assert places_of(f"{CANARY}-patient".encode(), settings) == []
+
+
+def test_a_line_that_is_stored_while_its_patient_is_erased_is_taken_back(
+    client: httpx.Client,
+    erase: Callable[..., dict[str, Any]],
+    work: Any,
+    services: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = case_json(external_id="t", patient={"id": f"{CANARY}-patient"})
+    run = client.post("/case-imports", **sent(lines(body))).json()["id"]
+    submit = services.cases.submit
+
+    def erased_before(*asked: Any, **named: Any) -> Any:
+        erase()
+        return submit(*asked, **named)
+
+    monkeypatch.setattr(services.cases, "submit", erased_before)
+    work(run)
+    assert client.get("/cases").json()["items"] == []
+    assert client.get(f"/case-imports/{run}/results").json()["items"][0]["reason"] == "its patient was erased"
 
 
 def places_of(canary: bytes, settings: Settings) -> list[str]:
