@@ -117,6 +117,7 @@ class Blobs:
         except FileNotFoundError as error:
             raise BlobMissing(f"blob {digest} is not in the store") from error
 
+    @traced("blob.get")
     def pieces(self, digest: str) -> Iterator[bytes]:
         """The same, a piece at a time; raises BlobMissing before the first."""
         try:

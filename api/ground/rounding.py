@@ -21,8 +21,8 @@ def rounded_to_sum(values: Sequence[float], total: float, digits: int) -> list[f
     Source: the method of the largest remainder.
     """
     unit = 10**digits
-    units = [round(value * unit) for value in values]
-    left = round(total * unit) - sum(units)
+    units = [round(round(value, digits) * unit) for value in values]  # a half goes as ``rounded`` has it go
+    left = round(round(total, digits) * unit) - sum(units)
     step = 1 if left > 0 else -1
     moved = sorted(range(len(values)), key=lambda i: step * (units[i] - values[i] * unit))
     for i in [i for i in moved if values[i] != 0][: abs(left)]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 
 from api.ground.spool import SpoolFile
@@ -20,6 +19,7 @@ from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
 from tests.clinical_mm.pictures.dicoms import dicom, ramp
 from tests.clinical_mm.pictures.test_refusals import nested
+from tests.decoding import decoder_processes
 
 
 @pytest.fixture
@@ -70,8 +70,7 @@ def test_a_file_that_crashes_its_decoder_is_named_and_the_next_upload_works(
     """What a fault in a codec would do, at a moment when it reads: the decoder is stopped there, then hit."""
     client.post("/cases", **multipart(case_json(external_id="warm"), ("a.png", png(1)))).raise_for_status()
     before = state_of(stored)
-    decoders = [p for p in psutil.Process().children() if "clinical_mm.pictures.decoder" in p.cmdline()]
-    for process in decoders:
+    for process in decoder_processes():
         process.suspend()
         threading.Timer(0.5, lambda hit=process: (hit.send_signal(signal.SIGSEGV), hit.resume())).start()
     answer = client.post("/cases", **multipart(case_json(), ("evil.png", png(2))))

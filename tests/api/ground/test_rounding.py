@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.explanations.rounding import shown
@@ -12,6 +12,7 @@ from api.ground.rounding import rounded_to_sum
 numbers = st.lists(st.floats(-5, 5).map(lambda x: round(x, 6)), max_size=60)
 
 
+@example([1.73175], 4)
 @given(numbers, st.integers(1, 6))
 def test_parts_sum_to_the_rounded_total_and_none_moves_by_more_than_a_digit(parts: list[float], digits: int) -> None:
     told = rounded_to_sum(parts, sum(parts), digits)

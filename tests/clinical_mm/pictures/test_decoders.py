@@ -23,6 +23,7 @@ from clinical_mm.pictures import decoders as module
 from clinical_mm.pictures.decoders import Decoders
 from clinical_mm.pictures.inspection import inspect
 from tests.clinical_mm.pictures.dicoms import dicom, ramp
+from tests.decoding import decoder_processes
 
 Make = Callable[..., Decoders]
 
@@ -61,12 +62,8 @@ Children = Callable[[], list[psutil.Process]]
 @pytest.fixture
 def children() -> Children:
     """The decoders that this test began; those that earlier tests keep are none of them."""
-
-    def decoding() -> list[psutil.Process]:
-        return [p for p in psutil.Process().children() if "clinical_mm.pictures.decoder" in p.cmdline()]
-
-    before = {p.pid for p in decoding()}
-    return lambda: [p for p in decoding() if p.pid not in before]
+    before = {p.pid for p in decoder_processes()}
+    return lambda: [p for p in decoder_processes() if p.pid not in before]
 
 
 def test_it_finds_what_is_found_in_this_process(make: Make, film: Path) -> None:
