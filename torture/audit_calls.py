@@ -48,6 +48,8 @@ REFUSED_WHEN_GOOD = {
     "promotion.compare_model", "pages.compare", "shadows.begin_shadow", "pages.shadow",  # too few cases; it serves
 }  # fmt: skip
 """Routes that need more than this ordeal's handful of objects; all others must succeed when called well."""
+OPEN = ("session.form", "session.sign", "session.provider")
+"""What whoever is not signed in may do on the pages: sign in, and out."""
 DONE = {"changed", "answered", "unchanged"}
 BODIES: dict[str, Any] = {
     "cases.submit_case": {"patient": {"id": "p-2"}, "note": "Fever."},
@@ -209,7 +211,7 @@ def _fits(entry: dict[str, Any], status: int) -> bool:
     """Whether the entry tells what the caller was answered; a page sends whoever is not signed in to the form."""
     if status >= 400:
         return bool(entry["result"] == str(status))
-    sent_away = entry["actor"] == "not signed in" and entry["object_type"] != "session"
+    sent_away = entry["actor"] == "not signed in" and not entry["action"].startswith(OPEN)
     return entry["result"] in ({"401"} if sent_away else DONE)
 
 
