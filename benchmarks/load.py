@@ -160,7 +160,11 @@ class Watch:
     def _name(self, one: psutil.Process) -> str:
         if one.pid == self._process.pid:
             return "server (parent)"
-        return f"job worker {one.pid}" if "worker" in one.cmdline() else f"web {one.pid}"
+        command = one.cmdline()
+        kind = (
+            "decoder" if "clinical_mm.pictures.decoder" in command else "job worker" if "worker" in command else "web"
+        )
+        return f"{kind} {one.pid}"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class WhichCases(CaseConditions):
     """Which cases; all conditions hold at once, none = every case."""
 
     labelled: StrictBool | None = None
+    golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
     review: Annotated[Review | None, Field(description="how far its review is")] = None
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+
+def _given(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
 class ErasureIn(BaseModel):
     """Whom to erase: in the body, since a URL ends up in logs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_given("patient"), _given("cases")]})
     patient: str | None = Field(None, min_length=1, max_length=200, description="the patient's id, as cases name it")
     cases: list[str] | None = Field(
         None, min_length=1, max_length=10_000, description="ids of cases, as an earlier certificate lists them"

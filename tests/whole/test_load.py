@@ -27,8 +27,9 @@ def test_mixed_traffic_meets_no_error(tmp_path: Path, trained_bundle: Path) -> N
     assert report.errors == []
     assert {kind for kind, one in report.heard.items() if one.seconds} == set(MIX)
     assert 50 < sum(len(one.seconds) for one in report.heard.values()) < 200
-    assert {memory.name.split()[0] for memory in report.memory} == {"server", "web", "job"}
-    assert all(memory.slope() is not None for memory in report.memory)
+    lasting = [memory for memory in report.memory if not memory.name.startswith("decoder")]  # those come and go
+    assert {memory.name.split()[0] for memory in lasting} == {"server", "web", "job"}
+    assert all(memory.slope() is not None for memory in lasting)
     assert "| all |" in report.table()
 
 
