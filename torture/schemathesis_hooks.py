@@ -23,7 +23,7 @@ BY_ITS_SCHEMA: dict[str, str] = {
     r"^an override says|^an unsure review|^a confirmation names|^before the model|^a verdict from before": "which "
     "fields a verdict takes depends on the verdict: told in the schema's description",
     r"Extra inputs are not permitted|^no configuration|^cannot set": "a configuration has a schema of its own",
-    r"^baselines:|has no diagnosis|does not offer": "what a model can explain differs from model to model",
+    r"^baselines:|has no such diagnosis|does not offer": "what a model can explain differs from model to model",
     r"must lie between the years": "a pattern beside a format is more than generators of data can follow",
 }
 """Detail of a refusal -> why no schema says it: what fits the schema, and is refused all the same."""
