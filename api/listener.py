@@ -124,7 +124,7 @@ class Listener(QuietWorker):
     def handle_quit(self, sig: int, frame: Any) -> None:
         """The first Ctrl-C ends it; one more, from the terminal and from the arbiter, must not cut that short."""
         for number in (signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda *_: None)  # SIG_IGN would raise for one that has come already
         super().handle_quit(sig, frame)
 
     def enqueue_req(self, conn: TConn) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,14 +161,21 @@ def send_and_look(workspace: Path, sent: list[str], chromium: str | None, *, wit
             faults = texts.faults + project_names(server, sent[:: max(1, len(sent) // 10)])
             faults += [] if schema(database) == before else ["the tables of the database changed"]
             faults += texts.compare(database)
-        seen = Seen()
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            look(browser, server.url, reader, addresses(texts), seen)
-            browser.close()
+        with ThreadPoolExecutor(1) as apart:  # the caller's thread may have a browser, thus a loop, of its own
+            seen = apart.submit(look_everywhere, chromium, server.url, reader, addresses(texts)).result()
     for what in ("dialogs", "ran", "policy", "errors", "elsewhere"):
         faults += [f"{what}: {told}" for told in getattr(seen, what)[:5]]
     return Outcome(table(len(sent), texts, seen), faults)
+
+
+def look_everywhere(chromium: str | None, url: str, key: str, shown: Iterator[str]) -> Seen:
+    """Every address in a browser."""
+    seen = Seen()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        look(browser, url, key, shown, seen)
+        browser.close()
+    return seen
 
 
 def table(payloads: int, texts: Texts, seen: Seen) -> str:

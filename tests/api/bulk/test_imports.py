@@ -119,11 +119,11 @@ def test_an_import_that_is_killed_goes_on_and_stores_no_line_twice(
     run = client.post("/case-imports", **sent(body)).json()["id"]
     finish, killed = BulkJob._finish, []
 
-    def die(self: BulkJob, item: BulkItemRow, done: Any) -> None:  # the case is stored, what came of it is not yet
+    def die(self: BulkJob, item: BulkItemRow, done: Any) -> bool:  # the case is stored, what came of it is not yet
         if item.line == 5 and not killed:
             killed.append(item.line)
             raise KeyboardInterrupt
-        finish(self, item, done)
+        return finish(self, item, done)
 
     monkeypatch.setattr(BulkJob, "_finish", die)
     with pytest.raises(KeyboardInterrupt):
