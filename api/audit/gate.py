@@ -17,6 +17,7 @@ from api.access.service import Caller
 from api.audit.call import Call, begin, current, end
 from api.audit.names import told_as
 from api.audit.service import ANSWERED, UNCHANGED, Audit
+from api.ground.database import DatabaseAway
 
 UNTOLD = ("health.", "openapi.", "pages.static")
 """Endpoints that show nothing of anyone: is it alive, its documentation, its style sheets."""
@@ -45,7 +46,7 @@ def install(app: Flask, audit: Audit) -> None:
         try:
             away = g.get("ground_gave_way", False)
             audit.tell(call, _result(response, caller), away=away, **_detail(response, caller))
-        except (SQLAlchemyError, OSError) as error:  # what cannot be told is not answered
+        except (SQLAlchemyError, DatabaseAway, OSError) as error:  # what cannot be told is not answered
             return current_app.make_response(current_app.handle_user_exception(error))
         return response
 

@@ -54,7 +54,7 @@ class Audit:
         Where the database cannot take it at once, or is known to be ``away``, it waits beside it (``waiting.py``).
 
         Raises:
-            OSError: there is no room for it anywhere.
+            DatabaseAway, OSError: there is no room for it anywhere.
         """
         about = {"action": call.action, "object_type": call.object_type, "object_id": call.object_id, "result": result}
         if call.cases:

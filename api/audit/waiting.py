@@ -2,12 +2,12 @@
 
 A reader does not wait for a writer, and goes on reading when nothing can be stored; but no answer leaves before its
 entry lies somewhere. It lies here, in a file of this process whose place on the disk was taken beforehand, and enters
-the chain with the next entry that does. What a process leaves behind when it dies, the next one takes up.
+the chain with the next entry that does. What a process leaves behind when it dies, the next one takes up. Calls for
+which there is no place are refused, and the chain tells how many.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -17,13 +17,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from api.audit.call import this_machine
 from api.audit.chain import canonical
+from api.ground.database import DatabaseAway
 from api.ground.ids import new_id
 
 RESERVED = 2**20
 """Bytes that are taken beforehand: room for about 2,500 entries."""
 _END = b"\0"
 MARK = "waited_as"
+OVERFLOW = "trail.overflow"
 
 
 class Waiting:
@@ -37,6 +40,7 @@ class Waiting:
         self._used = 0
         self._entries: list[dict[str, Any]] = []
         self._taken = 0
+        self._refused = 0
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -48,13 +52,19 @@ class Waiting:
             self._open()
 
     def put(self, entry: dict[str, Any]) -> None:
-        """Let an entry wait. Raises OSError where there is no place for it."""
+        """Let an entry wait.
+
+        Raises:
+            DatabaseAway: so many wait already that it must be refused.
+            OSError: the disk has no place for the file.
+        """
         marked = {**entry, "detail": {**entry["detail"], MARK: new_id("entry")}}
         line = canonical(marked) + b"\n"
         with self._lock:
             file = self._open()
             if self._used + len(line) + 1 > RESERVED:
-                raise OSError(errno.ENOSPC, "no room for more entries of the audit trail")
+                self._refused += 1
+                raise DatabaseAway("no room for more entries of the audit trail until the database takes them")
             os.pwrite(file, line + _END, self._used)
             self._used += len(line)
             self._entries.append(marked)
@@ -64,6 +74,9 @@ class Waiting:
         if not self._entries:
             return []
         with self._lock:
+            if self._refused:
+                self._entries.append(_of_refused(self._refused))
+                self._refused = 0
             taken, self._entries = self._entries, []
             self._taken += len(taken)
         return taken
@@ -73,7 +86,8 @@ class Waiting:
         if not taken:
             return
         with self._lock:
-            self._entries = [*taken, *self._entries]
+            self._refused += sum(entry["detail"]["calls"] for entry in taken if entry["action"] == OVERFLOW)
+            self._entries = [*(entry for entry in taken if entry["action"] != OVERFLOW), *self._entries]
             self._taken -= len(taken)
 
     def forget(self, taken: list[dict[str, Any]]) -> None:
@@ -116,3 +130,10 @@ class Waiting:
             os.posix_fallocate(self._file, 0, RESERVED)
             fresh.rename(self._path)
         return self._file
+
+
+def _of_refused(calls: int) -> dict[str, Any]:
+    """One entry for the calls that could have none of their own."""
+    about = {"action": OVERFLOW, "object_type": "trail", "object_id": "", "result": "503"}
+    who = {"project_id": None, "actor": "not told", "role": "none"}
+    return {**about, **who, "source": this_machine(), "route": "", "request_id": None, "detail": {"calls": calls}}

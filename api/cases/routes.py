@@ -184,8 +184,8 @@ def _sent_case() -> tuple[CaseIn, list[Upload]]:
 
 
 def _text(part: FileStorage) -> bytes:
-    """A part ``case`` that came as a file, as short as one that came as text."""
-    most: int = current_app.config["MAX_FORM_MEMORY_SIZE"]
+    """A part ``case`` that came as a file, as short as a body of JSON."""
+    most: int = current_app.config["MAX_JSON_LENGTH"]
     text = part.stream.read(most + 1)
     if len(text) > most:
         raise RequestEntityTooLarge

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from api.audit.chain import EVENTS, HEAD
 from api.audit.stored import verify_stored
 from api.audit.waiting import MARK, Waiting
+from api.ground.database import DatabaseAway
 from api.ground.secret import trail_key
 from api.settings import Settings
 from tests.api.conftest import case_json
@@ -124,10 +125,29 @@ def test_a_full_room_is_told_and_room_is_made_again(settings: Settings) -> None:
     entry = {"action": "case.read", "detail": {"text": "x" * 100_000}}
     for _ in range(10):
         waiting.put(entry)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(DatabaseAway, match="no room"):
         waiting.put(entry)
-    taken = waiting.take()
+    *taken, overflow = waiting.take()
     assert len({one["detail"][MARK] for one in taken}) == 10
-    waiting.forget(taken)
+    assert (overflow["action"], overflow["detail"]) == ("trail.overflow", {"calls": 1})
+    waiting.forget([*taken, overflow])
     waiting.put(entry)
     waiting.close()
+
+
+def test_calls_beyond_the_room_are_refused_and_the_chain_says_how_many(
+    client: httpx.Client, services: Any, settings: Settings, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.audit.waiting.RESERVED", 2_000)
+    with services.ground.database.transaction() as session:
+        session.connection().execute(select(HEAD).with_for_update())
+        answers = [client.get(f"/cases/{case}", headers={"X-Request-Id": f"req-{n}"}) for n in range(8)]
+    let_in = [answer.status_code for answer in answers].count(200)
+    assert [answer.status_code for answer in answers] == [200] * let_in + [503] * (8 - let_in)
+    assert 1 <= let_in <= 6
+    assert answers[-1].headers["Retry-After"]
+    client.get(f"/cases/{case}", headers={"X-Request-Id": "req-8"})
+    assert reads(services, settings) == [f"req-{n}" for n in (*range(let_in), 8)]
+    with services.ground.database.engine.connect() as connection:
+        told = connection.execute(select(EVENTS.c.detail).where(EVENTS.c.action == "trail.overflow"))
+        assert [row.detail for row in told] == [{"calls": 8 - let_in}]
