@@ -18,6 +18,7 @@ from torture.outcome import Outcome
 
 TITLE = "The disk full (R10)"
 SIZE_MB, FILM_MB, ROUNDS, SHORT_ROUNDS = 64, 3, 5, 1
+OTHERS_MB = 4
 MOUNTED = 'mount -t tmpfs -o size={size}m tmpfs "$0" && exec "$@"'
 
 
@@ -42,6 +43,7 @@ def fill(server: Besieged, disk: Path, rounds: int) -> Outcome:
         original = client.get(f"/cases/{kept.json()['id']}/files/0").content
         for number in range(rounds):
             before = len(client.get("/cases?limit=200").json()["items"])
+            ballast(disk, OTHERS_MB)
             answers = until_full(client)
             faults += [] if answers[-1].status_code == 507 else [f"round {number}: the disk never was full"]
             ballast(disk)
@@ -90,12 +92,12 @@ def until_full(client: httpx.Client) -> list[httpx.Response]:
     return answers
 
 
-def ballast(disk: Path) -> None:
-    """What room an upload of three megabytes left: down to the last block."""
-    with (disk / "ballast").open("wb", buffering=0) as file:
+def ballast(disk: Path, mb: int = SIZE_MB) -> None:
+    """What others store on the same disk; without a size, all that is left, down to the last block."""
+    with (disk / "ballast").open("ab", buffering=0) as file:
         try:
-            while file.write(bytes(4096)):
-                pass
+            for _ in range(mb * MB // 4096):
+                file.write(bytes(4096))
         except OSError:
             return
 
