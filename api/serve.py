@@ -27,6 +27,7 @@ from api.cases.sweep import sweep_orphans
 from api.ground import tracing
 from api.ground.ground import Ground
 from api.ground.gunicorn_logs import QuietLogger
+from api.ground.heap import keep_small
 from api.ground.logs import configure
 from api.ground.migrate import upgrade
 from api.ground.scope import whole_process
@@ -109,6 +110,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Any:
         """The application; called in the web process."""
+        keep_small()
         _share_cores(self.settings.processes)
         from api.app import create_app
         from api.services import build

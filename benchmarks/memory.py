@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from api.ground.heap import EVERY_S
 from benchmarks.workspace import prepare, served
 
 TITLE = "Memory over many predictions (S10)"
@@ -65,7 +66,8 @@ def serving_process(port: int) -> psutil.Process:
 
 
 def settled(process: psutil.Process) -> float:
-    """Resident bytes, the median of a second at rest."""
+    """Resident bytes once what is free has been given back, the median of a second at rest."""
+    time.sleep(EVERY_S + 1)
     sizes = []
     for _ in range(10):
         time.sleep(0.1)

@@ -17,7 +17,7 @@ from api.problems import NotFound
 if TYPE_CHECKING:
     from clinical_mm.pictures import Picture
 
-MOST_DECODED_BYTES = 256 * 2**20
+MOST_DECODED_BYTES = 64 * 2**20
 """Pixel values kept decoded between requests."""
 
 
@@ -90,7 +90,7 @@ class Files:
         picture = read_picture(self._ground.blobs.get(digest))
         with self._lock:
             self._decoded[digest] = picture
-            while sum(p.frames.nbytes for p in self._decoded.values()) > MOST_DECODED_BYTES:
+            while sum(p.nbytes for p in self._decoded.values()) > MOST_DECODED_BYTES:
                 self._decoded.popitem(last=False)
         return picture
 

@@ -62,3 +62,8 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """(rows, columns)."""
         return int(self.frames.shape[1]), int(self.frames.shape[2])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its pixels take, in bytes."""
+        return int(self.frames.nbytes) + (0 if self.rgb is None else int(self.rgb.nbytes))
