@@ -277,6 +277,7 @@ def note(payload: str) -> str:
 def film(payload: str) -> bytes:
     """A film with the payload in every tag that a page may show, and in one that none does."""
     ds = data_set(32)
+    ds.SpecificCharacterSet = "ISO_IR 192"
     with config.disable_value_validation():
         ds.PatientName, ds.PatientID, ds.InstitutionName, ds.SeriesDescription = (payload[:60],) * 4
         ds.Manufacturer = ds.ManufacturerModelName = ds.StudyDescription = payload[:60]
