@@ -281,7 +281,8 @@ def film(payload: str) -> bytes:
     with config.disable_value_validation():
         ds.PatientName, ds.PatientID, ds.InstitutionName, ds.SeriesDescription = (payload[:60],) * 4
         ds.Manufacturer = ds.ManufacturerModelName = ds.StudyDescription = payload[:60]
-        ds.BodyPartExamined = ds.ViewPosition = ds.PatientOrientation = payload[:16]
+        code = payload[:16].encode("ascii", "replace").decode()  # a code string has no other letters
+        ds.BodyPartExamined = ds.ViewPosition = ds.PatientOrientation = code
         ds.WindowCenter, ds.WindowWidth = 500, 900
         ds.WindowCenterWidthExplanation = payload[:60].replace("\\", "/")
         return written(ds)
