@@ -104,7 +104,7 @@ def _say_it_everywhere(client: httpx.Client, word: str) -> None:
     case = client.post("/cases", files=files, headers={"Idempotency-Key": word}).raise_for_status().json()["id"]
     assert client.post("/cases", json=body).status_code == 409
     assert client.post("/cases", json={**body, "vitals": {word: 1}}).status_code == 422
-    client.get("/cases", params={"q": word}).raise_for_status()
+    client.post("/cases/search", json={"q": word}).raise_for_status()
     client.patch(f"/cases/{case}", json={"note": f"{word}, again"}).raise_for_status()
     override = {"verdict": "override", "diagnoses": ["pneumonia"], "comment": word}
     client.post(f"/cases/{case}/reviews", json=override).raise_for_status()
