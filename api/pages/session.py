@@ -145,9 +145,12 @@ def signed_in(services: Services) -> Caller | None:
 
 
 def sign_in_link(ground: Ground, key_id: str, base_url: str) -> str:
-    """An address that signs one browser in, once, as the holder of ``key_id``."""
+    """An address that signs one browser in, once, as the holder of ``key_id``.
+
+    Its token stands behind the #, which browsers send to nobody: the page posts it (static/js/sign_link.js).
+    """
     token = sessions_of(ground.settings.workspace.resolve()).link_token(key_id)
-    return f"{base_url.rstrip('/')}/sign-in?{urlencode({'token': token})}"
+    return f"{base_url.rstrip('/')}/sign-in#{urlencode({'token': token})}"
 
 
 def forget_under_way(response: Response) -> None:
