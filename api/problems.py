@@ -65,6 +65,12 @@ class NotFound(ServiceError):
     status = HTTPStatus.NOT_FOUND
 
 
+class Gone(ServiceError):
+    """What was there once and will not be again."""
+
+    status = HTTPStatus.GONE
+
+
 class Unauthenticated(ServiceError):
     """No key, or one that is not valid."""
 

@@ -153,9 +153,9 @@ class Clients:
 
     def _list(self, http: httpx.Client) -> None:
         wanted = self._some(
-            [{}, {"labelled": "true"}, {"review": "unreviewed"}, {"q": "fever"}, {"order": "uncertainty"}]
+            [{}, {"labelled": True}, {"review": "unreviewed"}, {"q": "fever"}, {"order": "uncertainty"}]
         )
-        page = self._ask(http, "list", "GET", "/cases", params={"limit": 50, **wanted}).json()["items"]
+        page = self._ask(http, "list", "POST", "/cases/search", json={"limit": 50, **wanted}).json()["items"]
         _check(len(page) <= 50, "a page that is too long")
         if wanted.get("labelled"):
             _check(all(case["diagnoses"] is not None for case in page), "an unlabelled case among the labelled")

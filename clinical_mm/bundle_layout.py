@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from clinical_mm.digests import file_hash
 from clinical_mm.errors import InvalidBundle
 
 WEIGHTS = Path("models/model.safetensors")
@@ -34,7 +34,7 @@ def refuse_pickles(folder: Path) -> None:
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of a bundle's weights file."""
     with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(file)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Self
 
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import InvalidCase
 
 Sex = Literal["F", "M", "O", "U"]
@@ -42,7 +42,7 @@ class ImageFile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the bytes, as 64 hexadecimal digits."""
-        return self.known_sha256 or hashlib.sha256(self.read()).hexdigest()
+        return self.known_sha256 or content_hash(self.read()).hexdigest()
 
 
 @dataclass(frozen=True)

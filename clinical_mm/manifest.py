@@ -7,7 +7,6 @@ version.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_mm.case import Case
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import InvalidBundle
 from clinical_mm.importing.case_json import case_to_json
 
@@ -76,7 +76,7 @@ class Manifest:
     @property
     def sha256(self) -> str:
         """The same for the same cases, labels and parts."""
-        whole = hashlib.sha256()
+        whole = content_hash()
         for case in self.cases:
             whole.update(_canonical(asdict(case)))
         return whole.hexdigest()
@@ -117,7 +117,7 @@ def content_sha256(case: Case) -> str:
     document = case_to_json(case)
     shown = {key: document.get(key) for key in ("note", "vitals")}
     who = {key: value for key, value in document["patient"].items() if key != "id"}
-    return hashlib.sha256(_canonical({**shown, **who, "images": [i.sha256 for i in case.images]})).hexdigest()
+    return content_hash(_canonical({**shown, **who, "images": [i.sha256 for i in case.images]})).hexdigest()
 
 
 def _rows(table: Iterable[Mapping[str, Any]]) -> Iterator[UsedCase]:

@@ -199,7 +199,11 @@ def _good(server: Server, key: str, canary: Canary, seen: Seen) -> None:
         client.post("/v1/cases", files=parts)
         client.get("/v1/cases", params={"q": canary.family, "limit": 1})
         client.get("/v1/cases/counts", params={"q": canary.phrase})
+        client.post("/v1/cases/search", json={"q": canary.family, "limit": 1})
+        client.post("/v1/cases/counts", json={"q": canary.phrase})
+        client.post("/v1/cases/search", json={"q": canary.family, canary.family: canary.phrase})
         client.get("/", params={"q": canary.family, "order": "newest"})
+        client.post("/search", data={"q": canary.family, "order": "newest"})
         if sent.status_code != 201:
             sent = client.post("/v1/cases", json=canary.case(note=None, vitals={"heart_rate": 80}))
         where = sent.headers.get("Location", "/v1/cases/none")

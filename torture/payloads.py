@@ -162,7 +162,9 @@ def send_and_look(workspace: Path, sent: list[str], chromium: str | None, *, wit
             faults += [] if schema(database) == before else ["the tables of the database changed"]
             faults += texts.compare(database)
         with ThreadPoolExecutor(1) as apart:  # the caller's thread may have a browser, thus a loop, of its own
-            seen = apart.submit(look_everywhere, chromium, server.url, reader, addresses(texts)).result()
+            seen = apart.submit(
+                look_everywhere, chromium, server.url, reader, addresses(texts, server.workspace)
+            ).result()
     for what in ("dialogs", "ran", "policy", "errors", "elsewhere"):
         faults += [f"{what}: {told}" for told in getattr(seen, what)[:5]]
     return Outcome(table(len(sent), texts, seen), faults)
@@ -219,9 +221,12 @@ class Texts:
         self._ask("POST", "/training-runs", {"config": payload}, refused=True)
         run = self._ask("POST", "/training-runs", {"config": "small", "set": {"description": payload}})
         self.runs.append(run["id"])
-        for path, asked in (("/cases", "q"), ("/cases/counts", "q"), ("/audit", "object_id"), ("/cases", "diagnosis")):
-            found = self._client.get(path, params={asked: payload})
-            self._count(found, allowed=found.status_code in {200, 422})
+        found = [self._client.post(path, json={"q": payload}) for path in ("/cases/search", "/cases/counts")]
+        found += [self._client.get(path, params={"q": payload}) for path in ("/cases", "/cases/counts")]
+        found += [self._client.get("/audit", params={"object_id": payload})]
+        found += [self._client.get("/cases", params={"diagnosis": payload})]
+        for answer in found:
+            self._count(answer, allowed=answer.status_code in {200, 422})
 
     def explain(self) -> None:
         """Let a model speak of the first cases, so that its pages show their words too."""
@@ -331,12 +336,12 @@ def look(browser: Browser, url: str, secret: str, shown: Iterator[str], seen: Se
             seen.ran.append(address)
 
 
-def addresses(texts: Texts) -> Iterator[str]:
-    from urllib.parse import quote
+def addresses(texts: Texts, workspace: Path) -> Iterator[str]:
+    from api.pages.session import sessions_of
 
     yield from ("/", "/?review=unsure", "/training", "/models", "/watching")
     for case, payload in texts.cases.items():
-        yield f"/?q={quote(payload, safe='')}"
+        yield f"/?s={sessions_of(workspace.resolve()).sealed(payload)}"
         yield f"/cases/{case}"
         yield f"/cases/{case}/report"
     yield from (f"/training/{run}" for run in texts.runs[:10] if run)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -20,11 +18,13 @@ from api.access.roles import Caller, Role
 from api.access.schemas import ApiKeyOut
 from api.access.tables import ApiKeyRow, ProjectRow
 from api.access.uses import Uses
+from api.ground.algorithms import key_hasher
 from api.ground.clock import now
 from api.ground.database import Database
 from api.ground.ids import new_id
 from api.ground.scope import everywhere
 from api.problems import NotFound, TooBusy, Unauthenticated
+from clinical_mm.digests import content_hash
 
 __all__ = ["DEFAULT_PROJECT", "Access", "Caller", "Record", "Role", "project_id_of"]
 DEFAULT_PROJECT = "default"
@@ -47,7 +47,7 @@ class Access:
         self._record = record
         self._limits = limits
         self.uses = Uses(database)
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id minimum
+        self._hasher = key_hasher()
         self._hashing = threading.BoundedSemaphore(HASHED_AT_ONCE)
         self._verified: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
@@ -153,7 +153,7 @@ class Access:
 
 
 def _digest(presented: str) -> str:
-    return hashlib.sha256(presented.encode()).hexdigest()
+    return content_hash(presented.encode()).hexdigest()
 
 
 def _key_id(presented: str) -> str:

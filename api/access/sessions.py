@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +16,7 @@ from api.ground.clock import now
 from api.ground.database import Database
 from api.ground.scope import everywhere
 from api.problems import Unauthenticated
+from clinical_mm.digests import content_hash
 
 
 @dataclass(frozen=True)
@@ -120,4 +120,4 @@ class BrowserSessions:
 
 
 def _id(secret: str) -> str:
-    return hashlib.sha256(f"session {secret}".encode()).hexdigest()
+    return content_hash(f"session {secret}".encode()).hexdigest()

@@ -1,23 +1,23 @@
 """The hash chain: each entry holds the hash of the one before; the last one's is signed.
 
-An entry's hash is SHA-256 over its canonical JSON (RFC 8785; an entry holds text, whole numbers, booleans, null, lists
-and objects, for which sorted keys without blanks are that form). The end of the chain is signed by HMAC-SHA-256
+An entry's hash is over its canonical JSON (RFC 8785; an entry holds text, whole numbers, booleans, null, lists
+and objects, for which sorted keys without blanks are that form). The end of the chain is signed by HMAC
 (RFC 2104) with a key that is not in the database: whoever can write to the database alone can hash anew, but not sign.
+By which hash: api/ground/algorithms.py; what an older one has made is verified too.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.audit.tables import AuditEventRow, AuditHeadRow
+from api.ground.algorithms import digests, is_signature, signature
 from api.ground.clock import now
 
 GENESIS = "0" * 64
@@ -44,18 +44,22 @@ def moment_text(moment: datetime) -> str:
 
 
 def digest(entry: Entry) -> str:
-    """The hash of an entry (as ``written``), over all of its columns but the hash."""
-    return sha256(canonical({name: entry[name] for name in HASHED})).hexdigest()
+    """The hash of an entry (as ``written``), over all of its columns but the hash.
+
+    It is the one that the entry tells, where that fits by any hash that is accepted; else by the newest.
+    """
+    newest, *older = digests(canonical({name: entry[name] for name in HASHED}))
+    return next((one for one in older if one == entry.get("hash")), newest)
 
 
 def sign(key: bytes, told: Mapping[str, Any]) -> str:
     """The signature of a statement, as hexadecimal text."""
-    return hmac.new(key, canonical(told), sha256).hexdigest()
+    return signature(key, canonical(told))
 
 
-def is_signed(key: bytes, told: Mapping[str, Any], signature: str) -> bool:
+def is_signed(key: bytes, told: Mapping[str, Any], by: str) -> bool:
     """Whether the signature is this installation's, of exactly this statement."""
-    return hmac.compare_digest(sign(key, told).encode(), signature.encode("utf-8", "replace"))
+    return is_signature(key, canonical(told), by)
 
 
 def head_told(sequence: int, hash_: str, anchored: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.access.guard import needed_role
 from api.access.service import Caller
 from api.audit.call import Call, begin, current, end
-from api.audit.names import told_as
+from api.audit.names import READS, told_as
 from api.audit.service import ANSWERED, UNCHANGED, Audit
 from api.ground.database import DatabaseAway
 
@@ -78,7 +78,8 @@ def _result(response: Response, caller: Caller | None) -> str:
         return ANSWERED
     if caller is None:
         return "401"  # a page sends whoever is not signed in to the sign-in form
-    return ANSWERED if request.method in {"GET", "HEAD"} else UNCHANGED
+    reads = request.method in {"GET", "HEAD"} or request.endpoint in READS
+    return ANSWERED if reads else UNCHANGED
 
 
 def _is_public() -> bool:

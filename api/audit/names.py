@@ -23,6 +23,8 @@ NAMES: dict[str, Name] = {
     "cases.submit_case": Name("case.submit", "case"),
     "cases.list_cases": Name("case.list", "case"),
     "cases.count_cases": Name("case.count", "case"),
+    "cases.search_cases": Name("case.list", "case"),
+    "cases.count_found": Name("case.count", "case"),
     "cases.get_case": Name("case.read", "case"),
     "cases.change_case": Name("case.change", "case"),
     "cases.erase_case": Name("case.erase", "case"),
@@ -82,6 +84,7 @@ NAMES: dict[str, Name] = {
     "watching.watch": Name("watching.read", "watching"),
     "audit.list_audit": Name("audit.list", "audit"),
     "pages.case_list": Name("case.list", "case"),
+    "pages.search": Name("case.search", "case"),
     "pages.case": Name("case.read", "case", "case_id"),
     "pages.case_report": Name("case.report", "case", "case_id"),
     "pages.preview": Name("case.preview", "case", "case_id"),
@@ -122,6 +125,9 @@ NAMES: dict[str, Name] = {
     "pages.check_key": Name("session.sign_in", "session"),
     "pages.sign_out": Name("session.sign_out", "session"),
 }
+
+READS = frozenset({"cases.search_cases", "cases.count_found", "pages.search"})
+"""What is sent by POST and changes nothing: its words have no place in an address."""
 
 
 def told_as(endpoint: str, parts: Mapping[str, Any]) -> tuple[str, str, str]:

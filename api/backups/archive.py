@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import ClinicalMMError
 
 FORMAT = 1
@@ -126,7 +126,7 @@ class Check:
         """A member's bytes, or b"" where they went ``into`` a file; raises DamagedBackup for one that came before."""
         if name in self._found or self._manifest is not None:
             raise DamagedBackup(f"{name} comes twice, or after the manifest")
-        hashed, size, kept = hashlib.sha256(), 0, []
+        hashed, size, kept = content_hash(), 0, []
         while chunk := _chunk(name, content):
             hashed.update(chunk)
             size += len(chunk)
@@ -176,7 +176,7 @@ class _Hashing(io.RawIOBase):
     """Hashes what tarfile reads."""
 
     def __init__(self, content: BinaryIO) -> None:
-        self._content, self.hash = content, hashlib.sha256()
+        self._content, self.hash = content, content_hash()
 
     def read(self, size: int = -1) -> bytes:
         data = self._content.read(size)

@@ -6,7 +6,6 @@ of the rows at the end.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +33,7 @@ from api.models.bundles import Bundles
 from api.models.tables import ModelRow
 from api.problems import Conflict
 from api.training.tables import TrainingRunRow
+from clinical_mm.digests import content_hash
 
 WORKING_FILES = ("snapshot", "out/checkpoint", "out/bundle", "out/search/trial/")
 AT_ONCE = 500
@@ -80,7 +80,7 @@ def make(ground: Ground, destination: Path, tell: Tell = lambda *_: None) -> Mad
         manifest = _manifest(moment, rows, writer, still_missing)
         told = manifest_bytes(manifest)
         writer.add(MANIFEST, told)
-    digest = hashlib.sha256(told).hexdigest()
+    digest = content_hash(told).hexdigest()
     with ground.database.transaction() as session:
         kept = session.get_one(BackupRow, row.id)
         kept.finished_at, kept.manifest_sha256 = now(), digest
@@ -133,7 +133,7 @@ def _pack_blobs(ground: Ground, rows: Connection, writer: Writer, tell: Tell) ->
         except BlobMissing:
             missing.add(digest)
         else:
-            if hashlib.sha256(data).hexdigest() == digest:
+            if content_hash(data).hexdigest() == digest:
                 writer.add(f"blobs/{digest[:2]}/{digest[2:]}", data)
             else:
                 missing.add(digest)

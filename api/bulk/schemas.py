@@ -5,20 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.cases.schemas import CaseConditions, Review
+from api.cases.schemas import Review, SentConditions
 from api.problems import PointedError
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Outcome = Literal["accepted", "present", "refused", "predicted", "failed"]
 
 
-class WhichCases(CaseConditions):
+class WhichCases(SentConditions):
     """Which cases; all conditions hold at once, none = every case."""
 
-    labelled: StrictBool | None = None
-    golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
     review: Annotated[Review | None, Field(description="how far its review is")] = None
 
 

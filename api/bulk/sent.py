@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from api.ground.strict import storable
 from api.problems import Invalid, PointedError
+from clinical_mm.digests import content_hash
 
 NAME = 500
 
@@ -32,7 +32,7 @@ class SentImport:
 
     def digest(self) -> str:
         """What tells one import from another under the same Idempotency-Key."""
-        whole = hashlib.sha256()
+        whole = content_hash()
         for number, line in self.lines:
             whole.update(f"{number} {line}\n".encode())
         for file in sorted(self.files, key=lambda f: f.name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from api.ground.spool import Spool, printable
 from api.problems import Invalid, NotReady, PointedError, Unsupported
 from api.settings import Settings
 from clinical_mm.case import ImageFile
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import DecoderUnavailable, UnreadableFile, UnsupportedFile
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_files(uploads: Sequence[Upload], settings: Settings) -> list[CheckedFi
 
 def body_sha256(body: CaseIn, uploads: Sequence[Upload]) -> str:
     """What tells one request from another under the same Idempotency-Key."""
-    digest = hashlib.sha256(body.model_dump_json().encode())
+    digest = content_hash(body.model_dump_json().encode())
     for upload in uploads:
         digest.update(bytes.fromhex(upload.sha256))
     return digest.hexdigest()

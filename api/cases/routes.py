@@ -23,9 +23,13 @@ from api.cases.schemas import (
     CaseOut,
     CasePage,
     CasePath,
+    ConditionsQuery,
     FilePath,
+    FilterQuery,
     PreviewQuery,
     RawQuery,
+    SentConditions,
+    SentFilter,
     Upload,
 )
 from api.cases.service import Cases
@@ -78,17 +82,27 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
 
     @api.get("/cases", responses={200: CasePage})
     @needs(Role.VIEWER)
-    def list_cases(query: CaseFilter) -> Answer:
+    def list_cases(query: FilterQuery) -> Answer:
         """Cases, newest first or in the order of the worklist."""
-        page = cases.list(caller(), query)
-        shows(case.id for case in page.items)
-        return answer(page.model_copy(update={"items": [cases.shown(case) for case in page.items]}))
+        return _page(cases, CaseFilter.model_validate(query, from_attributes=True))
+
+    @api.post("/cases/search", responses={200: CasePage})
+    @needs(Role.VIEWER)
+    def search_cases(body: SentFilter) -> Answer:
+        """The same by words as well, which stand in the body: they may be a patient's."""
+        return _page(cases, body)
 
     @api.get("/cases/counts", responses={200: CaseCounts})
     @needs(Role.VIEWER)
-    def count_cases(query: CaseConditions) -> Answer:
+    def count_cases(query: ConditionsQuery) -> Answer:
         """How many cases wait for a review, under the same conditions as the list."""
-        return answer(cases.counts(caller(), query))
+        return answer(cases.counts(caller(), CaseConditions.model_validate(query, from_attributes=True)))
+
+    @api.post("/cases/counts", responses={200: CaseCounts})
+    @needs(Role.VIEWER)
+    def count_found(body: SentConditions) -> Answer:
+        """The same of what a search by words finds."""
+        return answer(cases.counts(caller(), body))
 
     @api.get(
         "/cases/<id>",
@@ -162,6 +176,12 @@ def blueprint(cases: Cases, files: Files) -> APIBlueprint:  # noqa: C901, PLR091
         return binary(raw.data, "application/octet-stream", headers | IMMUTABLE)
 
     return api
+
+
+def _page(cases: Cases, wanted: CaseFilter) -> Answer:
+    page = cases.list(caller(), wanted)
+    shows(case.id for case in page.items)
+    return answer(page.model_copy(update={"items": [cases.shown(case) for case in page.items]}))
 
 
 def _sent_case() -> tuple[CaseIn, list[Upload]]:

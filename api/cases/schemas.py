@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from clinical_mm.importing.case_json import CaseDocument, Measurement, Moment, Note
 
@@ -87,18 +88,17 @@ class CasePage(BaseModel):
     next_cursor: str | None
 
 
-class CaseConditions(BaseModel):
-    """Which cases; all conditions hold at once."""
+class PlainConditions(BaseModel):
+    """Which cases, by what tells nothing of a patient; all conditions hold at once."""
 
     model_config = ConfigDict(extra="forbid")
-    q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
     diagnosis: Annotated[str | None, Field(max_length=64, description="a code among the case's labels")] = None
     labelled: bool | None = None
     golden: Annotated[bool | None, Field(description="its label is locked, and it judges models")] = None
     since: Moment | None = Field(None, description="stored at or after this moment")
 
 
-class CaseFilter(CaseConditions):
+class PlainFilter(PlainConditions):
     """Which cases, in which order, from where on."""
 
     review: Annotated[Review | None, Field(description="how far its review is")] = None
@@ -107,10 +107,49 @@ class CaseFilter(CaseConditions):
     limit: int = Field(50, ge=1, le=200)
 
 
-class SentFilter(CaseFilter):
-    """The same in a body of JSON, where ``"yes"`` is no truth and ``"5"`` no number."""
+class CaseConditions(PlainConditions):
+    """The same, and words, which may be a patient's name or number."""
+
+    q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
+
+
+class CaseFilter(PlainFilter, CaseConditions):
+    """Which cases, by words too, in which order, from where on."""
+
+
+class Address(BaseModel):
+    """What comes in an address, which browsers, proxies and logs keep: no words (OWASP ASVS 5.0, V14.2.1)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_words(cls, sent: Any) -> Any:
+        if "q" in sent:
+            where = "search by POST /v1/cases/search, count by POST /v1/cases/counts, with `q` in the body"
+            told = PydanticCustomError("words_in_address", f"words have no place in an address: {where}")
+            raise ValidationError.from_exception_data(cls.__name__, [InitErrorDetails(type=told, loc=("q",), input="")])
+        return sent
+
+
+class ConditionsQuery(Address, PlainConditions):
+    """The conditions that an address may name."""
+
+
+class FilterQuery(Address, PlainFilter):
+    """Which cases, in which order, from where on, as an address may say it."""
+
+
+class SentConditions(CaseConditions):
+    """The conditions in a body of JSON, where ``"yes"`` is no truth and ``"5"`` no number."""
 
     labelled: StrictBool | None = None
+    golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
+
+
+class SentFilter(CaseFilter):
+    """Which cases, in which order, from where on, in such a body."""
+
+    labelled: StrictBool | None = None
+    golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
     limit: Annotated[StrictInt, Field(ge=1, le=200)] = 50
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -24,6 +23,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from api.ground.pulse import SILENT_S, Pulse
 from api.ground.tracing import traced
 from api.problems import NotReady
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import ClinicalMMError, InvalidConfig
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Blobs:
     @traced("blob.put")
     def put(self, data: bytes) -> str:
         """Store bytes durably and give their SHA-256."""
-        digest = hashlib.sha256(data).hexdigest()
+        digest = content_hash(data).hexdigest()
         path = self.path(digest)
         if path is None:
             # again, where it is there: the sweep spares young blobs

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
-from hashlib import sha256
 from pathlib import Path
+
+from api.ground.algorithms import derived
+
+TRAIL = "audit trail"
+"""What that key is for."""
 
 
 def session_secret(workspace: Path) -> str:
@@ -22,7 +24,7 @@ def pseudonym_secret(workspace: Path, said: str, project: str) -> bytes:
     link no new case to an old one's patient.
     """
     root = said or _kept(workspace / "deidentify.secret")
-    return hmac.new(root.encode(), f"project {project}".encode(), hashlib.sha256).digest()
+    return derived(root, f"project {project}")
 
 
 def _kept(path: Path) -> str:
@@ -44,14 +46,10 @@ def _kept(path: Path) -> str:
 
 def trail_key(workspace: Path) -> bytes:
     """The key that signs the audit trail, 32 bytes derived from the secret; it stands in no database."""
-    return _derived(session_secret(workspace))
+    return derived(session_secret(workspace), TRAIL)
 
 
 def known_trail_key(workspace: Path) -> bytes | None:
     """The same where the workspace has a secret; makes none."""
     path = workspace / "session.secret"
-    return _derived(path.read_text(encoding="ascii")) if path.exists() else None
-
-
-def _derived(secret: str) -> bytes:
-    return hmac.new(secret.encode(), b"audit trail", sha256).digest()
+    return derived(path.read_text(encoding="ascii"), TRAIL) if path.exists() else None

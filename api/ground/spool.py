@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import io
 import os
 import secrets
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.problems import PointedError, TooLarge
+from clinical_mm.digests import content_hash
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -25,7 +25,7 @@ class SpoolFile(io.FileIO):
         super().__init__(path, "x+b")
         self.path, self.sent_name, self.size = path, sent_name, 0
         self._most_bytes = most_bytes
-        self._digest = hashlib.sha256()
+        self._digest = content_hash()
         fcntl.flock(self, fcntl.LOCK_EX)
 
     def write(self, data: ReadableBuffer, /) -> int:

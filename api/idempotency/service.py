@@ -5,7 +5,6 @@ Source: draft-ietf-httpapi-idempotency-key-header-07.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from api.ground.clock import now
 from api.ground.ground import Ground
 from api.idempotency.tables import IdempotencyKeyRow
 from api.problems import Conflict, Invalid, PointedError
+from clinical_mm.digests import content_hash
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class SentKey:
         """The key of a request that said so; None where it came without one."""
         if value is None:
             return None
-        return cls(value, hashlib.sha256("\n".join(said).encode()).hexdigest())
+        return cls(value, content_hash("\n".join(said).encode()).hexdigest())
 
 
 class IdempotencyKeys:

@@ -6,7 +6,6 @@ with its hash is written last, and a folder is renamed into place: whole on eith
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from api.ground.blobs import BlobMissing, Blobs
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import InvalidBundle
 
 
@@ -41,7 +41,7 @@ class Bundles:
         folder, listed = self._models / model_id, dict[str, str]()
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name, data = path.relative_to(folder).as_posix(), path.read_bytes()
-            listed[name] = hashlib.sha256(data).hexdigest()
+            listed[name] = content_hash(data).hexdigest()
             self._blobs.put_named(f"models/{model_id}/{name}", data)
         self._blobs.put_named(_list(model_id), json.dumps(listed, indent=1).encode())
 
@@ -68,7 +68,7 @@ class Bundles:
 
     def _fetch(self, model_id: str, name: str, digest: str, fresh: Path) -> None:
         data = self._blobs.get_named(f"models/{model_id}/{name}")
-        if hashlib.sha256(data).hexdigest() != digest or ".." in PurePosixPath(name).parts:
+        if content_hash(data).hexdigest() != digest or ".." in PurePosixPath(name).parts:
             raise InvalidBundle(f"{name} of model {model_id} is not what was put into the object store")
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)

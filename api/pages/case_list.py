@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import caller, needs
 from api.access.service import Caller, Role
 from api.audit.call import shows
 from api.cases.schemas import CaseConditions, CaseFilter, CaseOut, Order, PreviewQuery, RawQuery
 from api.cases.worklist import is_position, position
+from api.ground.strict import storable
 from api.ground.wire import binary
 from api.pages.read_first import hidden_from
 from api.pages.session import session_of_pages
 from api.pages.wording import has, moment, name_of, named, person
 from api.predictions.doubt import unsurest
+from api.problems import Gone, Invalid
 from api.services import Services
 
 ROWS = 40
 LABELLED = {"yes": True, "no": False}
 KEPT = ("labelled", "diagnosis", "review", "order")
 WORDS, SEALED = "q", "s"
-"""What was searched for, as the form sends it, and sealed as every link carries it: it may be a patient's name."""
+"""What was searched for, as the form posts it, and sealed as every address carries it: it may be a patient's name."""
 AT = "at"
 """Where the case stood in the list when it was opened: a review moves a case, and `next` is to go on from there."""
 ORDERS: dict[Order, str] = {
@@ -70,6 +73,16 @@ def add(pages: Blueprint, services: Services) -> None:
             catalogue=services.ground.catalogue,
         )
 
+    @pages.post("/search")
+    @needs(Role.VIEWER)
+    def search() -> AnyResponse:
+        words = _storable(request.form.get(WORDS, ""))
+        CaseConditions(q=words)  # too long is told before there is an address
+        kept: dict[str, Any] = {name: request.form[name] for name in KEPT if request.form.get(name)}
+        if words:
+            kept[SEALED] = session_of_pages().sealed(words)
+        return redirect(url_for("pages.case_list", **kept), 303)
+
     @pages.get("/cases/<case_id>/files/<int:n>/preview.png")
     @needs(Role.VIEWER)
     def preview(case_id: str, n: int) -> Response:
@@ -90,15 +103,31 @@ def add(pages: Blueprint, services: Services) -> None:
 
 def kept_filters() -> dict[str, Any]:
     """The list's filters in this request's address, and the place in it; they travel along from case to case."""
-    words = searched()
-    sealed = {SEALED: session_of_pages().sealed(words)} if words else {}
-    return {**sealed, **{name: request.args[name] for name in (*KEPT, AT) if request.args.get(name)}}
+    return {name: request.args[name] for name in (SEALED, *KEPT, AT) if request.args.get(name)}
 
 
 def searched() -> str | None:
-    """What was searched for, typed or carried along by a link."""
+    """What was searched for, which the address carries sealed.
+
+    Raises:
+        Invalid: the address has it in the clear.
+        Gone: what was sealed cannot be read: the secret was changed, or the address.
+    """
+    if WORDS in request.args:
+        raise Invalid("words have no place in an address: search by the form of the list of cases")
     token = request.args.get(SEALED)
-    return request.args.get(WORDS) or (session_of_pages().unsealed(token) if token else None)
+    if not token:
+        return None
+    words = session_of_pages().unsealed(token)
+    if words is None:
+        raise Gone("what this address was searched by cannot be read any more: search again")
+    return words
+
+
+def _storable(words: str) -> str:
+    if not storable(words):
+        raise Invalid("no case holds such characters")
+    return words
 
 
 def case_filter(kept: dict[str, Any], *, cursor: str | None, limit: int, read_first: bool) -> CaseFilter:

@@ -6,33 +6,30 @@ ends it at once. Its name changes whenever somebody signs in or out, so that no 
 
 from __future__ import annotations
 
-import base64
-import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from flask import Request, Response, g, request
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature
 
 from api.access.service import Caller
+from api.ground import algorithms
 from api.ground.ground import Ground
 from api.ground.secret import session_secret
 from api.problems import Forbidden
 from api.services import Services
+from clinical_mm.digests import content_hash
 
 COOKIE, UNDER_WAY = "clinical_mm_session", "clinical_mm_sign_in"
 LINK_LIFE = timedelta(hours=1)
 UNDER_WAY_LIFE = timedelta(minutes=10)
-SIGNED = {"digest_method": sha256}
-"""By HMAC-SHA-256; the library's own choice is SHA-1, which OWASP ASVS 5.0 (appendix C) approves no longer."""
+WORDS_IN_ADDRESSES = "words in addresses"
+"""What that key is for."""
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 
 
@@ -49,11 +46,11 @@ class Sessions:
 
     def __init__(self, workspace: Path) -> None:
         self._used = workspace / "used_links"
-        self._secret = session_secret(workspace).encode()
-        self._cookies = URLSafeTimedSerializer(self._secret, salt="session", signer_kwargs=SIGNED)
-        self._links = URLSafeTimedSerializer(self._secret, salt="sign-in link", signer_kwargs=SIGNED)
-        self._under_way = URLSafeTimedSerializer(self._secret, salt="sign-in under way", signer_kwargs=SIGNED)
-        self._seal = AESSIV(sha512(b"words in addresses " + self._secret).digest())
+        self._said = session_secret(workspace)
+        self._secret = self._said.encode()
+        self._cookies = algorithms.signer(self._secret, "session")
+        self._links = algorithms.signer(self._secret, "sign-in link")
+        self._under_way = algorithms.signer(self._secret, "sign-in under way")
 
     def visit(self, request: Request) -> Visit:
         """The visit of a request; a fresh, signed-out one where its cookie is absent or forged."""
@@ -83,27 +80,24 @@ class Sessions:
 
     def csrf_token(self, visit: Visit) -> str:
         """What a form of this session must send back."""
-        return hmac.new(self._secret, f"csrf {visit.nonce}".encode(), sha256).hexdigest()
+        return algorithms.signature(self._secret, _form_of(visit))
 
     def check_csrf(self, request: Request, visit: Visit) -> None:
         """Refuse a change that did not come from one of this session's own pages; raises Forbidden."""
         sent = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
-        if not hmac.compare_digest(sent.encode(), self.csrf_token(visit).encode()):
+        if not algorithms.is_signature(self._secret, _form_of(visit), sent):
             raise Forbidden("this form is not from a page of your session; reload the page and try again")
 
     def sealed(self, words: str) -> str:
-        """Words as they may stand in an address, which browsers, proxies and logs keep; the same words, the same seal.
+        """Words as they may stand in an address, which browsers, proxies and logs keep.
 
-        Source: AES-SIV, RFC 5297.
+        The same words are sealed otherwise each time: an address that is to stay takes on the seal that it came with.
         """
-        return base64.urlsafe_b64encode(self._seal.encrypt(words.encode(), None)).decode().rstrip("=")
+        return algorithms.sealed(self._said, WORDS_IN_ADDRESSES, words)
 
     def unsealed(self, token: str) -> str | None:
         """The words; None where this workspace has not sealed them."""
-        try:
-            return self._seal.decrypt(base64.urlsafe_b64decode(token + "==="), None).decode()
-        except (InvalidTag, ValueError):
-            return None
+        return algorithms.unsealed(self._said, WORDS_IN_ADDRESSES, token)
 
     def link_token(self, key_id: str) -> str:
         """A token that signs in once, as this key, within the hour."""
@@ -116,7 +110,7 @@ class Sessions:
         except BadSignature:
             return None
         self._used.mkdir(parents=True, exist_ok=True)
-        mark = self._used / sha256(carried["nonce"].encode()).hexdigest()
+        mark = self._used / content_hash(carried["nonce"].encode()).hexdigest()
         try:
             mark.touch(exist_ok=False)  # the file system decides which of two requests was first
         except FileExistsError:
@@ -151,14 +145,21 @@ def signed_in(services: Services) -> Caller | None:
 
 
 def sign_in_link(ground: Ground, key_id: str, base_url: str) -> str:
-    """An address that signs one browser in, once, as the holder of ``key_id``."""
+    """An address that signs one browser in, once, as the holder of ``key_id``.
+
+    Its token stands behind the #, which browsers send to nobody: the page posts it (static/js/sign_link.js).
+    """
     token = sessions_of(ground.settings.workspace.resolve()).link_token(key_id)
-    return f"{base_url.rstrip('/')}/sign-in?{urlencode({'token': token})}"
+    return f"{base_url.rstrip('/')}/sign-in#{urlencode({'token': token})}"
 
 
 def forget_under_way(response: Response) -> None:
     """A sign-in that is over is not begun again by its cookie."""
     response.delete_cookie(_named(UNDER_WAY, secure=request.is_secure), secure=request.is_secure, httponly=True)
+
+
+def _form_of(visit: Visit) -> bytes:
+    return f"csrf {visit.nonce}".encode()
 
 
 def _named(cookie: str, *, secure: bool) -> str:

@@ -13,7 +13,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from api.access.guard import needs, public
 from api.access.identity import ProviderAway
 from api.access.service import Caller, Role
-from api.audit.call import told_as
 from api.pages.session import Sessions, Visit, session_of_pages, signed_in, visit_of_request
 from api.problems import ServiceError, Unauthenticated
 from api.services import Services
@@ -28,18 +27,16 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
     @pages.get("/sign-in", endpoint="sign_in")
     @public
     def form() -> Shown:
-        token = request.args.get("token")
-        if token is None:
-            return shown_form()
-        told_as("session.sign_in")
-        key_id = sessions.spend(token)
-        if key_id is None:
-            return shown_form(SPENT), 401
-        return _enter(services, sessions, lambda: services.access.caller_of(key_id))
+        return shown_form()
 
     @pages.post("/sign-in")
     @public
     def check_key() -> Shown:
+        if token := request.form.get("token"):
+            key_id = sessions.spend(token)
+            if key_id is None:
+                return shown_form(SPENT), 401
+            return _enter(services, sessions, lambda: services.access.caller_of(key_id))
         presented, address = request.form.get("key", "").strip(), request.remote_addr or ""
         return _enter(services, sessions, lambda: services.access.authenticate(presented, address))
 

@@ -7,7 +7,6 @@ was away, the machine stood still - trusts nobody's silence until it has been he
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import socket
@@ -26,6 +25,7 @@ from api.ground.ground import Ground
 from api.ground.ids import new_id
 from api.problems import Conflict
 from api.training.tables import WorkerRow
+from clinical_mm.digests import content_hash
 
 log = logging.getLogger(__name__)
 BEAT_S = 3.0
@@ -151,7 +151,7 @@ def _place(ground: Ground) -> tuple[IO[bytes] | None, str]:
     workspace = ground.settings.workspace.resolve()
     folder = workspace / "workers"
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{socket.gethostname()[:40]}-{hashlib.sha256(str(workspace).encode()).hexdigest()[:8]}"
+    name = f"{socket.gethostname()[:40]}-{content_hash(str(workspace).encode()).hexdigest()[:8]}"
     for number in range(_SLOTS):
         file = (folder / str(number)).open("wb")
         try:

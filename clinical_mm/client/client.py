@@ -73,8 +73,11 @@ class Client:
         return self._get("GET", f"/cases/{case_id}", StoredCase)
 
     def cases(self, **wanted: Any) -> Iterator[StoredCase]:
-        """Every case that fits, page by page: q, diagnosis, labelled, since, review, order."""
-        return self._pages("/cases", StoredCase, {"limit": PAGE, **wanted})
+        """Every case that fits, page by page: q, diagnosis, labelled, golden, since, review, order.
+
+        Words (q) may be a patient's: what is wanted goes in a body, never in an address.
+        """
+        return self._pages("POST", "/cases/search", StoredCase, {"limit": PAGE, **wanted})
 
     def change(self, case: StoredCase, **fields: Any) -> StoredCase:
         """Change note, vitals, diagnoses or acquired_at of a case as it was read; None removes.
@@ -172,7 +175,7 @@ class Client:
 
     def results(self, run: CaseImport, outcome: str | None = None) -> Iterator[LineResult]:
         """What came of each line of an import, or of each case of a run of predictions."""
-        return self._pages(f"{run.path}/{run.id}/results", LineResult, {"limit": 1000, "outcome": outcome})
+        return self._pages("GET", f"{run.path}/{run.id}/results", LineResult, {"limit": 1000, "outcome": outcome})
 
     def wait(
         self,
@@ -209,15 +212,17 @@ class Client:
         told = self._sending.send("GET", path).json()
         return [kind.model_validate(item) for item in told["items"]]
 
-    def _pages(self, path: str, kind: type[M], params: Mapping[str, Any]) -> Iterator[M]:
-        cursor: str | None = None
+    def _pages(
+        self, method: Literal["GET", "POST"], path: str, kind: type[M], wanted: Mapping[str, Any]
+    ) -> Iterator[M]:
+        asked = {name: _plain(value) for name, value in wanted.items() if value is not None}
         while True:
-            asked = {name: _plain(value) for name, value in params.items()}
-            page = self._sending.send("GET", path, params={**asked, "cursor": cursor}).json()
+            sent: dict[str, Any] = {"params" if method == "GET" else "json": asked}
+            page = self._sending.send(method, path, **sent).json()
             yield from (kind.model_validate(item) for item in page["items"])
-            cursor = page["next_cursor"]
-            if cursor is None:
+            if page["next_cursor"] is None:
                 return
+            asked["cursor"] = page["next_cursor"]
 
 
 def _plain(value: Any) -> Any:

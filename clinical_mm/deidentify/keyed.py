@@ -7,10 +7,11 @@ twice equals what is de-identified once.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import unicodedata
 from typing import Literal
+
+from clinical_mm.digests import keyed_hash
 
 Kind = Literal["p", "x"]
 """Patients and the senders' own ids of cases."""
@@ -79,4 +80,4 @@ class Pseudonyms:
         return hmac.compare_digest(raw[_UID_BODY:], self._uid_tag(raw[:_UID_BODY]))
 
     def _mac(self, what: str, data: bytes) -> bytes:
-        return hmac.new(self._secret, what.encode() + b"\0" + data, hashlib.sha256).digest()
+        return keyed_hash(self._secret, what.encode() + b"\0" + data)

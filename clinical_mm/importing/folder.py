@@ -5,7 +5,6 @@ It is what ``cases export`` writes, what ``cases import --format folder`` reads,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 
 from clinical_mm.case import Case, ImageFile
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import ClinicalMMError, InvalidCase, NotEnoughData
 from clinical_mm.importing.case_json import case_from_json, case_to_json
 from clinical_mm.importing.outcome import Imported, Refused
@@ -76,7 +76,7 @@ def folder_sha256(folder: Path, cases: Iterable[Case]) -> str:
 
     ``cases``: what ``whole_folder`` gave of it, whose files are hashed once whoever asks.
     """
-    whole, read = hashlib.sha256(), iter(cases)
+    whole, read = content_hash(), iter(cases)
     with (folder / CASES).open("rb") as lines:
         for line in lines:
             whole.update(line)

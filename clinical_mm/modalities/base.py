@@ -6,7 +6,6 @@ Shapes: B cases, N tokens, D token width, C channels, H W D pixels, S word piece
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.digests import content_hash
 from clinical_mm.notes.words import WORD
 
 FEATURES = 1
@@ -247,7 +247,7 @@ class Modality(ABC):
     def content(cls, case: Case) -> str:
         """SHA-256 of ``shown``, under which features are kept."""
         document = json.dumps(cls.shown(case), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(f"{cls.name}\n{document}".encode()).hexdigest()
+        return content_hash(f"{cls.name}\n{document}".encode()).hexdigest()
 
     def features_of(self, encoder: Encoder) -> str | None:
         """SHA-256 of what turns a content into tokens: how it is read, and the encoder's weights; None = not told."""
@@ -255,7 +255,7 @@ class Modality(ABC):
         if reading is None:
             return None
         kind = f"{type(self).__module__}.{type(self).__name__}"
-        whole = hashlib.sha256(json.dumps([FEATURES, kind, reading], sort_keys=True).encode())
+        whole = content_hash(json.dumps([FEATURES, kind, reading], sort_keys=True).encode())
         for name, value in sorted(encoder.state_dict().items()):
             array = value.detach().cpu().numpy()
             whole.update(f"{name} {array.dtype} {array.shape}".encode())

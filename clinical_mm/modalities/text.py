@@ -5,7 +5,6 @@ Shapes: B cases, W windows, S word pieces of a window, E embedding width, D toke
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import math
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import InvalidConfig
 from clinical_mm.modalities.base import Batch, Encoder, Evidence, Modality, Sample, Tokens, word_spans
 from clinical_mm.notes.words import WORD
@@ -87,7 +87,7 @@ class Text(Modality):
     def reading(self) -> dict[str, Any]:
         """The options, and the number of each word piece."""
         vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
-        return {**self.options.model_dump(), "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()}
+        return {**self.options.model_dump(), "vocabulary": content_hash(vocabulary.encode()).hexdigest()}
 
     def read(self, case: Case) -> Sample | None:
         """``input_ids[W, S]``, ``attention_mask[W, S]``, ``special[W, S]``, ``offsets[W, S, 2]`` in characters."""

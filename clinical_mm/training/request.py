@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from clinical_mm.bundle import Bundle
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.config import ModelConfig
+from clinical_mm.digests import content_hash
 from clinical_mm.features import FeatureCache
 from clinical_mm.training.trackers.base import NOBODY, Tracker
 from clinical_mm.training.trackers.lines import METRICS
@@ -55,7 +55,7 @@ def search_sha256(request: Request, snapshot_sha256: str) -> str:
     """The same for searches whose trials count for each other: how many there are to be does not matter."""
     inputs = _inputs(request, snapshot_sha256)
     inputs["config"]["search"].pop("trials")
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return content_hash(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def _inputs(request: Request, snapshot_sha256: str) -> dict[str, Any]:

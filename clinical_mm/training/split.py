@@ -6,10 +6,10 @@ every later snapshot and every seed; the seed moves only the border between trai
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from clinical_mm.digests import content_hash
 from clinical_mm.errors import NotEnoughData
 
 PARTS = ("train", "validation", "test")
@@ -101,5 +101,5 @@ def rotations(parts: Split, patients: Sequence[str], members: int, seed: int) ->
 
 
 def _uniform(purpose: str, patient: str) -> float:
-    digest = hashlib.sha256(f"clinical_mm {purpose} {patient}".encode()).digest()
+    digest = content_hash(f"clinical_mm {purpose} {patient}".encode()).digest()
     return float(int.from_bytes(digest[:8], "big") / 2**64)

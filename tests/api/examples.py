@@ -71,6 +71,8 @@ def walk(
     client.patch(f"/cases/{case}", json={"vitals": {"spo2": 91}, "acquired_at": None})
     for path in ("/cases", "/cases/counts", f"/cases/{case}"):
         client.get(path)
+    client.post("/cases/search", json={"q": "cough", "review": "unreviewed", "order": "worklist", "limit": 20})
+    client.post("/cases/counts", json={"q": "cough"})
     _ask(client, case)
     _manage(client, model, challenger)
     _run(client, work)

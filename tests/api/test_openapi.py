@@ -114,7 +114,8 @@ def test_it_names_the_vitals_and_diagnoses_in_force(document: dict[str, Any], cl
 
 
 def test_a_path_tells_of_its_own_methods_alone(client: httpx.Client) -> None:
-    for path, methods in (("cases", {"GET", "HEAD", "OPTIONS", "POST"}), ("cases/counts", {"GET", "HEAD", "OPTIONS"}),
+    for path, methods in (("cases", {"GET", "HEAD", "OPTIONS", "POST"}), ("cases/counts", {"GET", "HEAD", "OPTIONS", "POST"}),
+                          ("cases/search", {"OPTIONS", "POST"}),
                           ("models/rollback", {"OPTIONS", "POST"})):  # fmt: skip
         answer = client.options(f"/{path}")
         assert set(answer.headers["Allow"].split(", ")) == methods
@@ -141,6 +142,8 @@ def test_answers_fit_the_schema_that_describes_them(document: dict[str, Any], cl
     fits(client.get(f"/cases/{made.json()['id']}"), "get", "/v1/cases/{id}")
     fits(client.get("/cases"), "get", "/v1/cases")
     fits(client.get("/cases/counts"), "get", "/v1/cases/counts")
+    fits(client.post("/cases/search", json={"q": "acc"}), "post", "/v1/cases/search")
+    fits(client.post("/cases/counts", json={"q": "acc"}), "post", "/v1/cases/counts")
     fits(client.get("/project"), "get", "/v1/project")
     fits(client.get("/catalogue"), "get", "/v1/catalogue")
     fits(client.get("/audit"), "get", "/v1/audit")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from api.access.tokens import ALGORITHMS
+from api.ground.algorithms import CIPHERS, HASHES
+from clinical_mm.digests import NAMED_BY
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = [p for room in ("api", "clinical_mm", "migrations") for p in sorted((REPOSITORY / room).rglob("*.py"))]
@@ -71,6 +76,22 @@ def test_what_is_signed_is_signed_by_sha_256() -> None:
     signers = [(path, call) for path in SOURCES for _, name, call in calls(path) if name.startswith("URLSafe")]
     assert signers
     assert [str(path) for path, call in signers if "signer_kwargs" not in {k.arg for k in call.keywords}] == []
+
+
+def test_algorithms_are_chosen_in_two_places_alone_and_each_is_in_the_inventory() -> None:
+    """OWASP ASVS 5.0, V11.2.2: what may have to be swapped one day is not spread over the code."""
+    chooses = re.compile(r"^\s*(?:import|from) hashlib|\bhmac\.(?:new|digest)\b|ciphers\.aead|\bPasswordHasher\(", re.M)
+    found = {str(path.relative_to(REPOSITORY)) for path in SOURCES if chooses.search(path.read_text(encoding="utf-8"))}
+    frozen = {"migrations/versions/0010_trail.py"}  # it did what it did
+    assert found - frozen == {"api/ground/algorithms.py", "clinical_mm/digests.py"}
+    inventory = (REPOSITORY / "docs" / "cryptography.md").read_text(encoding="utf-8")
+    named = [*HASHES, NAMED_BY, *(cipher.name for cipher in CIPHERS.values()), *ALGORITHMS, "argon2id"]
+    assert [name for name in named if f"`{name}`" not in inventory] == []
+
+
+def test_what_seals_is_on_the_list_of_approved_modes() -> None:
+    """OWASP ASVS 5.0, appendix C: of the ciphers GCM and CCM, authenticated both."""
+    assert {cipher.name for cipher in CIPHERS.values()} <= {"AES-256-GCM", "AES-256-CCM"}
 
 
 @pytest.mark.parametrize("parser", ["xml.etree", "lxml", "xml.dom", "xml.sax"])

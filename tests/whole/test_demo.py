@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api.pages.test_sign_in import opened
 from tests.whole.server import Server, clinical_mm, create_key
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def test_the_demo_prepares_cases_to_review_serves_them_and_reuses_them(tmp_path:
         first = waiting[0]["id"]
         [link] = re.findall(r"sign in once with (\S+)", server.printed())
         with httpx.Client(base_url=server.url, follow_redirects=True, timeout=60) as browser:
-            browser.get(link).raise_for_status()
+            opened(browser, link).raise_for_status()
             assert "synthetic" in browser.get(f"/cases/{first}").raise_for_status().text.lower()
         # What training started in its process must not keep the server's from reading images and running the model.
         with server.client(create_key(workspace, "clinician")) as client:

@@ -19,6 +19,8 @@ RANK = ["nobody", "viewer", "clinician", "trainer", "admin"]
 NEEDED = [
     ("GET", "/cases", "viewer"),
     ("GET", "/cases/counts", "viewer"),
+    ("POST", "/cases/search", "viewer"),
+    ("POST", "/cases/counts", "viewer"),
     ("GET", "/cases/{case}", "viewer"),
     ("POST", "/cases", "clinician"),
     ("PATCH", "/cases/{case}", "clinician"),

@@ -128,6 +128,18 @@ def test_a_list_names_the_cases_that_it_showed(client: httpx.Client, entries: An
     assert entry["detail"]["cases"] == [cases[2], cases[1]]
 
 
+def test_a_search_is_a_read_that_names_the_cases_it_showed_and_no_word_of_it(
+    client: httpx.Client, entries: Any
+) -> None:
+    cases = [client.post("/cases", json=case_json(external_id=f"acc-{n}")).json()["id"] for n in range(2)]
+    for n, path in enumerate(("/cases/search", "/cases/counts")):
+        client.post(path, json={"q": "acc-1"}, headers={"X-Request-Id": f"req-{n}"}).raise_for_status()
+    [search], [count] = entries("req-0"), entries("req-1")
+    assert (search["action"], search["result"], search["detail"]["cases"]) == ("case.list", "answered", [cases[1]])
+    assert (count["action"], count["result"], count["object_id"]) == ("case.count", "answered", "")
+    assert "acc-1" not in str([search, count])
+
+
 def test_what_was_so_already_is_told_as_unchanged(client: httpx.Client, entries: Any) -> None:
     for n in range(2):
         headers = {"Idempotency-Key": "k", "X-Request-Id": f"req-{n}"}

@@ -46,6 +46,9 @@ def talked(client_as: Callable[[str], httpx.Client], server_url: str, phantom_ca
     client.post(f"/cases/{case}/reviews", json={"verdict": "override", "diagnoses": [], "comment": f"{CANARY} is well"})
     client.post(f"/cases/{case}/reviews", json={"verdict": CANARY})
     client.get("/cases", params={"q": CANARY})
+    for path in ("/cases/search", "/cases/counts"):
+        client.post(path, json={"q": CANARY})
+        client.post(path, json={"q": CANARY, CANARY: 1})
     client.get("/cases", params={"q": CANARY, "limit": 0})
     client.get("/cases/counts", params={"q": CANARY})
     client.get(f"/cases/{CANARY}")
@@ -59,6 +62,7 @@ def talked(client_as: Callable[[str], httpx.Client], server_url: str, phantom_ca
     headers = dict(client.headers)
     with httpx.Client(base_url=server_url, headers=headers, event_hooks=client.event_hooks) as web:
         web.get("/", params={"q": CANARY, "diagnosis": CANARY})
+        web.post("/search", data={"q": CANARY})
         web.get(f"/cases/{case}", params={"target": CANARY, "q": CANARY})
         web.get(f"/cases/{CANARY}")
         web.post(f"/cases/{case}/review", data={"comment": CANARY, "verdict": "unsure"})

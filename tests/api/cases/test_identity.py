@@ -105,10 +105,12 @@ def test_cases_of_one_patient_stay_together_and_are_found_by_the_real_id(pseudon
     assert first["patient"] == second["patient"]
     assert first["patient"]["id"].startswith("p-")
     assert first["patient"]["id"] != other["patient"]["id"]
-    found = pseudonymising.get("/cases", params={"q": MRN}).json()["items"]
+    found = pseudonymising.post("/cases/search", json={"q": MRN}).json()["items"]
     assert {c["id"] for c in found} == {first["id"], second["id"]}
-    assert [c["id"] for c in pseudonymising.get("/cases", params={"q": "acc-2"}).json()["items"]] == [second["id"]]
-    assert pseudonymising.get("/cases/counts", params={"q": MRN}).json()["all"] == 2
+    assert [c["id"] for c in pseudonymising.post("/cases/search", json={"q": "acc-2"}).json()["items"]] == [
+        second["id"]
+    ]
+    assert pseudonymising.post("/cases/counts", json={"q": MRN}).json()["all"] == 2
 
 
 def test_an_external_id_is_known_again_without_being_stored(pseudonymising: httpx.Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.ground.cursors import opened
 from tests.api.conftest import case_json
 
 
@@ -24,6 +25,12 @@ def seven(client: httpx.Client) -> list[str]:
 
 def listed(client: httpx.Client, **params: Any) -> list[str]:
     answer = client.get("/cases", params=params)
+    assert answer.status_code == 200, answer.text
+    return [c["external_id"] for c in answer.json()["items"]]
+
+
+def found_by(client: httpx.Client, **wanted: Any) -> list[str]:
+    answer = client.post("/cases/search", json=wanted)
     assert answer.status_code == 200, answer.text
     return [c["external_id"] for c in answer.json()["items"]]
 
@@ -56,6 +63,27 @@ def test_pages_hold_every_case_once_though_others_come_in_meanwhile(
 @pytest.mark.parametrize(
     ("params", "found"),
     [
+        ({"diagnosis": "pneumonia"}, ["acc-2", "acc-1"]),
+        ({"diagnosis": "covid-19"}, ["acc-2"]),
+        ({"diagnosis": "covid"}, []),
+        ({"labelled": True}, ["acc-2", "acc-1", "acc-0"]),
+        ({"labelled": False, "limit": 2}, ["acc-6", "acc-5"]),
+        ({"labelled": True, "diagnosis": "pneumonia", "limit": 1}, ["acc-2"]),
+        ({"since": "2020-01-01T00:00:00Z", "limit": 1}, ["acc-6"]),
+        ({"since": "2199-01-01T00:00:00+02:00"}, []),
+    ],
+)
+def test_filters_hold_together_in_an_address_and_in_a_body(
+    client: httpx.Client, seven: list[str], params: dict[str, Any], found: list[str]
+) -> None:
+    assert listed(client, **params) == found
+    assert found_by(client, **params) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, [f"acc-{n}" for n in reversed(range(7))]),
         ({"q": "ACC-3"}, ["acc-3"]),
         ({"q": "p-4"}, ["acc-4"]),
         ({"q": "note 5"}, ["acc-5"]),
@@ -63,20 +91,61 @@ def test_pages_hold_every_case_once_though_others_come_in_meanwhile(
         ({"q": "100x_sure"}, []),
         ({"q": "%"}, [f"acc-{n}" for n in reversed(range(7))]),
         ({"q": "' OR 1=1 --"}, []),
-        ({"diagnosis": "pneumonia"}, ["acc-2", "acc-1"]),
-        ({"diagnosis": "covid-19"}, ["acc-2"]),
-        ({"diagnosis": "covid"}, []),
-        ({"labelled": "true"}, ["acc-2", "acc-1", "acc-0"]),
-        ({"labelled": "false", "limit": 2}, ["acc-6", "acc-5"]),
-        ({"labelled": "true", "q": "p-1"}, ["acc-1"]),
-        ({"since": "2020-01-01T00:00:00Z", "limit": 1}, ["acc-6"]),
-        ({"since": "2199-01-01T00:00:00+02:00"}, []),
+        ({"labelled": True, "q": "p-1"}, ["acc-1"]),
     ],
 )
-def test_filters_hold_together(
-    client: httpx.Client, seven: list[str], params: dict[str, Any], found: list[str]
+def test_words_are_searched_for_in_a_body(
+    client: httpx.Client, seven: list[str], wanted: dict[str, Any], found: list[str]
 ) -> None:
-    assert listed(client, **params) == found
+    assert found_by(client, **wanted) == found
+
+
+@pytest.mark.parametrize("path", ["/cases", "/cases/counts"])
+@pytest.mark.parametrize("words", ["p-4", ""])
+def test_words_in_an_address_are_refused_and_the_answer_names_the_way(
+    client: httpx.Client, path: str, words: str
+) -> None:
+    answer = client.get(path, params={"q": words, "limit": 2} if path == "/cases" else {"q": words})
+    [fault] = answer.json()["errors"]
+    assert (answer.status_code, fault["pointer"]) == (422, "/q")
+    assert "POST /v1/cases/search" in fault["detail"]
+    assert "POST /v1/cases/counts" in fault["detail"]
+
+
+def test_no_operation_takes_words_in_an_address(client: httpx.Client) -> None:
+    document = httpx.get(str(client.base_url.join("/openapi.json"))).json()
+    named = [
+        (path, parameter["name"])
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+        if parameter.get("in") == "query"
+    ]
+    assert len(named) > 20
+    assert {name for _, name in named} & {"q", "external_id", "patient", "patient_id", "note"} == set()
+
+
+def test_pages_of_a_search_hold_every_case_once_and_their_cursors_no_word_of_it(
+    client: httpx.Client, seven: list[str]
+) -> None:
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = client.post("/cases/search", json={"q": "Fièvre", "limit": 2, "cursor": cursor}).json()
+        seen += [c["id"] for c in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+        assert opened(cursor) == page["items"][-1]["id"]  # a place in the list, and nothing else
+        client.post("/cases", json=case_json(external_id=f"late-{len(seen)}", note="Fièvre, later."))
+    assert seen == list(reversed(seven))
+
+
+def test_a_search_may_come_with_an_idempotency_key_and_answers_anew(client: httpx.Client, seven: list[str]) -> None:
+    headers, wanted = {"Idempotency-Key": "k"}, {"q": "note 5"}
+    assert len(client.post("/cases/search", json=wanted, headers=headers).json()["items"]) == 1
+    client.post("/cases", json=case_json(external_id="acc-7", note="Note 5 again."))
+    assert len(client.post("/cases/search", json=wanted, headers=headers).json()["items"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,15 +161,24 @@ def test_filters_hold_together(
         ({"labelled": "perhaps"}, "/labelled"),
         ({"colour": "red"}, "/colour"),
         ({"q": "a\x00b"}, "/q"),
-        ({"q": "x" * 201}, "/q"),
         ({"diagnosis": "a\x00"}, "/diagnosis"),
         ({"cursor": "\x00"}, "/cursor"),
     ],
 )
 def test_a_wrong_filter_is_422_and_names_itself(client: httpx.Client, params: dict[str, Any], pointer: str) -> None:
-    answer = client.get("/cases", params=params)
-    assert answer.status_code == 422, answer.text
-    assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
+    for answer in (client.get("/cases", params=params), client.post("/cases/search", json=params)):
+        assert answer.status_code == 422, answer.text
+        assert [e["pointer"] for e in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pointer"),
+    [({"q": "x" * 201}, "/q"), ({"q": 4}, "/q"), ({"limit": "5"}, "/limit"), ({"labelled": "yes"}, "/labelled"),
+     ({"golden": 1}, "/golden"), ({"cursor": "made up"}, "/cursor")],
+)  # fmt: skip
+def test_a_wrong_search_is_422_and_names_itself(client: httpx.Client, wanted: dict[str, Any], pointer: str) -> None:
+    answer = client.post("/cases/search", json=wanted)
+    assert (answer.status_code, [e["pointer"] for e in answer.json()["errors"]]) == (422, [pointer])
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda c: c[1:], lambda c: "zzz' OR 1=1", lambda c: c.swapcase()])

@@ -202,8 +202,10 @@ def test_counts_tell_what_is_left_under_the_same_conditions(client: httpx.Client
         assert len(listed(client, review=state)) == counts[state]
     some = {"unreviewed": 0, "unsure": 0, "reviewed": 1, "submitted": 0, "all": 1}
     assert client.get("/cases/counts", params={"diagnosis": "covid-19"}).json() == some
-    assert client.get("/cases/counts", params={"labelled": "false", "q": "acc"}).json()["all"] == 0
-    assert listed(client, review="unreviewed", order="uncertainty", q="tor") == ["torn"]
+    assert client.post("/cases/counts", json={"labelled": False, "q": "acc"}).json()["all"] == 0
+    assert client.post("/cases/counts", json={"q": "tor"}).json() == {**some, "unreviewed": 1, "reviewed": 0}
+    torn = client.post("/cases/search", json={"review": "unreviewed", "order": "uncertainty", "q": "tor"}).json()
+    assert [case["external_id"] for case in torn["items"]] == ["torn"]
     assert listed(client, review="reviewed", labelled="false") == []
 
 

@@ -74,7 +74,7 @@ def test_whatever_callers_send_the_number_of_series_does_not_grow(scrape: Scrape
         client.request(f"BREW{number}", "/cases")
         client.get(f"/no-such-thing-{number}")
         client.get(f"/cases/case_{number}")
-        client.get("/cases", params={"q": f"word {number}"})
+        client.post("/cases/search", json={"q": f"word {number}"})
 
     send(0)
     scrape()
@@ -266,6 +266,7 @@ def test_no_words_of_a_case_are_in_a_metric(scrape: Scrape, client: httpx.Client
     files = [("case", (None, json.dumps(body), "application/json")), ("files", (f"{canary}.png", png(), "image/png"))]
     case = client.post("/cases", files=files).raise_for_status().json()["id"]
     client.get("/cases", params={"q": canary})
+    client.post("/cases/search", json={"q": canary})
     client.get(f"/cases/{canary}")
     client.request(canary.upper(), f"/cases/{case}")
     assert not any(canary.lower() in name.lower() or case in name for name in scrape())

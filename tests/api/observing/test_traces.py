@@ -91,7 +91,7 @@ def test_no_word_of_a_patient_leaves_whatever_is_sent(settings: Settings, keys: 
                 _say_it_everywhere(client, word)
         tracing.stop()
         built.close()
-        assert {"POST /v1/cases", "GET /v1/cases", "blob.put"} <= collector.names()
+        assert {"POST /v1/cases", "GET /v1/cases", "POST /v1/cases/search", "blob.put"} <= collector.names()
         statements = [attributes(s).get("db.query.text", "") for s in collector.spans]
         assert any("INSERT INTO cases" in statement for statement in statements)
         assert word.lower().encode() not in collector.raw.lower()
@@ -104,7 +104,8 @@ def _say_it_everywhere(client: httpx.Client, word: str) -> None:
     case = client.post("/cases", files=files, headers={"Idempotency-Key": word}).raise_for_status().json()["id"]
     assert client.post("/cases", json=body).status_code == 409
     assert client.post("/cases", json={**body, "vitals": {word: 1}}).status_code == 422
-    client.get("/cases", params={"q": word}).raise_for_status()
+    client.post("/cases/search", json={"q": word}).raise_for_status()
+    assert client.get("/cases", params={"q": word}).status_code == 422
     client.patch(f"/cases/{case}", json={"note": f"{word}, again"}).raise_for_status()
     override = {"verdict": "override", "diagnoses": ["pneumonia"], "comment": word}
     client.post(f"/cases/{case}/reviews", json=override).raise_for_status()

@@ -9,6 +9,7 @@ from itertools import count
 from math import sin
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from api.access.schemas import ProjectChange
 from api.access.service import Caller, Role
 from api.ground.migrate import upgrade
+from api.pages.session import sessions_of
 from clinical_mm.answers import Contribution, Explanation
 from clinical_mm.case import Case, Patient
 from clinical_mm.modalities.base import word_spans
@@ -51,6 +53,11 @@ class Ward:
         """Store a case as synthetic and unlabelled; its id."""
         case = replace(case, external_id=f"synthetic-browser-{next(self.numbers)}", diagnoses=None)
         return str(self.services.cases.submit_case(self.admin, case, synthetic=True).id)
+
+    def list_of(self, words: str, **filters: str) -> str:
+        """The address of the list that the form leads to."""
+        sealed = sessions_of(self.services.ground.settings.workspace.resolve()).sealed(words)
+        return f"{self.url}/?{urlencode({'s': sealed, **filters})}"
 
     def whole_case(self) -> str:
         """A case with image, note and vitals."""

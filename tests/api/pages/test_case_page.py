@@ -178,7 +178,7 @@ def test_markup_in_notes_and_names_is_shown_and_never_run(clinician: Page, ward:
     clinician.get_by_role("button", name="Save").click()
     expect(clinician.locator(".history .comment")).to_have_text(payload)
     assert payload in clinician.locator(".note .text").inner_text()
-    clinician.goto(f"{ward.url}/?q={case_id}")
+    clinician.goto(ward.list_of(case_id))
     expect(clinician.locator("a.open")).to_have_text(f"p {payload}")
     assert clinician.evaluate("window.hurt") is None
 
@@ -187,7 +187,7 @@ def test_a_synthetic_case_says_so_on_list_and_page(clinician: Page, ward: Ward) 
     case_id = ward.note_only("Fever.")
     open_case(clinician, ward, case_id)
     expect(clinician.locator(".banner")).to_contain_text("SYNTHETIC")
-    clinician.goto(f"{ward.url}/?q={case_id}")
+    clinician.goto(ward.list_of(case_id))
     expect(clinician.locator("tbody tr")).to_contain_text("synthetic")
 
 

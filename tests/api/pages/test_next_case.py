@@ -72,7 +72,7 @@ def test_the_title_the_heading_and_the_focus_follow(two_cases: tuple[Page, str, 
 
 def test_back_and_forward_lead_from_case_to_case_and_to_the_list(clinician: Page, ward: Ward) -> None:
     older, newer = (ward.note_only(f"walking back {n}", patient=f"back-{n}") for n in range(2))
-    clinician.goto(f"{ward.url}/?q=walking+back&order=newest")
+    clinician.goto(ward.list_of("walking back", order="newest"))
     clinician.locator("a.open").first.click()
     clinician.wait_for_url("**/cases/*")  # loaded, scripts too: a key pressed earlier is lost
     expect(clinician.locator("h1")).to_have_text("back-1")

@@ -60,18 +60,40 @@ def test_sign_in_sends_nobody_to_another_site(ward: Ward, elsewhere: str) -> Non
     assert client.post("/sign-in", data=form).headers["Location"] == "/"
 
 
+def opened(client: httpx.Client, link: str) -> httpx.Response:
+    """What a browser does with a link: what stands behind the # is posted by the page."""
+    address, _, token = link.partition("#token=")
+    form = {"csrf_token": csrf_token(client.get(address).text), "token": token}
+    return client.post(address, data=form)
+
+
 def test_a_link_signs_in_once(ward: Ward) -> None:
     link = sign_in_link(ward.services.ground, ward.key(Role.CLINICIAN)[0], ward.url)
     first, second = httpx.Client(follow_redirects=True), httpx.Client(follow_redirects=True)
-    assert "Dr. clinician" in first.get(link).text
-    assert second.get(link).status_code == 401
+    assert "Dr. clinician" in opened(first, link).text
+    assert opened(second, link).status_code == 401
     assert first.get(f"{ward.url}/").status_code == 200
 
 
 def test_a_forged_link_opens_nothing(ward: Ward) -> None:
     link = sign_in_link(ward.services.ground, ward.key(Role.ADMIN)[0], ward.url)
     forged = re.sub(r"token=.(.)", r"token=x\1", link)
-    assert httpx.get(forged).status_code == 401
+    assert opened(httpx.Client(), forged).status_code == 401
+
+
+def test_a_link_s_token_is_in_no_address_that_is_sent(ward: Ward, context: object) -> None:
+    link = sign_in_link(ward.services.ground, ward.key(Role.CLINICIAN)[0], ward.url)
+    page: Page = context.new_page()  # type: ignore[attr-defined]
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.partition("#")[0]))
+    page.goto(link)
+    page.wait_for_url(f"{ward.url}/")
+    assert "Dr. clinician" in page.inner_text("header")
+    assert len(sent) > 2
+    assert [address for address in sent if "token" in address] == []
+    assert (
+        httpx.get(f"{ward.url}/sign-in", params={"token": link.partition("=")[2]}).status_code == 200
+    )  # opens nothing
 
 
 def test_a_revoked_key_is_out_at_its_next_click(ward: Ward, sign_in: Callable[[Role], Page]) -> None:

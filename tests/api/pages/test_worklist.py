@@ -16,8 +16,8 @@ from tests.api.pages.conftest import Ward
 pytestmark = pytest.mark.browser
 
 
-def show(page: Page, ward: Ward, **filters: str) -> None:
-    page.goto(f"{ward.url}/?{'&'.join(f'{name}={value}' for name, value in filters.items())}")
+def show(page: Page, ward: Ward, q: str, **filters: str) -> None:
+    page.goto(ward.list_of(q, **filters))
 
 
 def weigh(ward: Ward, case_id: str, uncertainty: float, disagreement: float = -1.0, information: float = -1.0) -> None:
