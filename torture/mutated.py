@@ -25,7 +25,7 @@ TITLE = "Mutated files and bodies (R3)"
 FILES, BODIES, SHORT_FILES, SHORT_BODIES = 10_000, 1_000, 300, 200
 CLIENTS, SLOW_S, GROWTH = 4, 2.0, 0.01
 PARTS, WARM = 10, 3
-"""Memory is looked at after each part, since decoders come and go; it counts from the third on."""
+"""Memory is looked at after each part, since decoders come and go; it counts from the fourth on."""
 LARGEST = 600_000
 BODY = {
     "patient": {"id": "p-1", "sex": "F", "age_years": 64},
@@ -120,7 +120,8 @@ def table(files: Seen, bodies: Seen, originals: int, slow: list[str], memory: tu
         ("slowest answer, seconds", f"{files.slowest_s:.2f}", f"{bodies.slowest_s:.2f}"),
     ]
     lines = ["| what | files | bodies |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)]
-    grown = f"{memory[0]:.0f} MB on average after three to five tenths, {memory[1]:.0f} MB at the end ({memory[1] / memory[0] - 1:+.1%})"
+    (before, after), rate = memory, f"{memory[1] / memory[0] - 1:+.1%}"
+    grown = f"{before:.0f} MB around the middle, {after:.0f} MB at the end, means of three looks each ({rate})"
     return "\n".join(
         [head, "", *lines, "", f"Memory of the process tree: {grown}. Slower than 2 s, again alone: {len(slow)}."]
     )
