@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     decoder_seconds: float = Field(
         WIDEST.seconds, gt=0, description="time that decoding one file may take, and a second more for each MB it has"
     )
+    clamd: str = Field(
+        "", description="the virus scanner clamd, host:port or its socket's path, that sees every file; empty: none"
+    )
+    clamd_seconds: float = Field(
+        10, gt=0, description="in which it must answer for a file, and a second more for each MB it has"
+    )
     client_seconds: float = Field(
         10.0, gt=0, description="in which a request must arrive, up to the first 64 KB of its body"
     )

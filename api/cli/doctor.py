@@ -72,6 +72,7 @@ def examine(settings: Settings, port: int) -> Iterator[Row]:
         ("job worker", partial(_of_store, "workers")),
         ("blobs", _blobs),
         ("disk", _disk),
+        ("virus scanner", _scanner),
         ("open files", _open_files),
         ("transport", _transport),
         ("port", partial(_port, port)),
@@ -208,6 +209,18 @@ def _disk(settings: Settings) -> tuple[str, str]:
 
     settings.workspace.mkdir(parents=True, exist_ok=True)
     return _told(disk(settings.workspace))
+
+
+def _scanner(settings: Settings) -> tuple[str, str]:
+    """As /readyz has it; here it is a failure, since no file would come in."""
+    from api.ground.scanner import Scanner
+    from api.observing.readiness import scanner
+
+    if not settings.clamd:
+        return "ok", "none: files come in unscanned (CLINICAL_MM_CLAMD is not set)"
+    clamd = Scanner(settings.clamd, settings.clamd_seconds)
+    found = scanner(clamd)
+    return ("fail", _told(found)[1]) if found.state == "warn" else ("ok", clamd.version(settings.clamd_seconds))
 
 
 def _open_files(_: Settings) -> tuple[str, str]:

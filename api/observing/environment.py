@@ -81,6 +81,8 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     open_ones = []
     if database.host not in {None, *LOOPBACK} and database.query.get("sslmode") not in GUARDED:
         open_ones.append("the database (add ?sslmode=verify-full to CLINICAL_MM_DATABASE_URL)")
+    if _leaves(settings.clamd):
+        open_ones.append("CLINICAL_MM_CLAMD (clamd knows no TLS: run it on this machine, or in the same pod)")
     addresses = {
         "CLINICAL_MM_OTLP_ENDPOINT": settings.otlp_endpoint,
         "CLINICAL_MM_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
@@ -96,6 +98,10 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     if not settings.proxies:
         return fine("where others reach `serve`, let a proxy with TLS stand before it: CLINICAL_MM_PROXIES=1")
     return fine(f"X-Forwarded-For, -Proto and -Host of {settings.proxies} proxies are believed (CLINICAL_MM_PROXIES)")
+
+
+def _leaves(clamd: str) -> bool:
+    return bool(clamd) and not clamd.startswith("/") and urlsplit(f"//{clamd}").hostname not in LOOPBACK
 
 
 def port(number: int) -> Finding:
