@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     otlp_endpoint: str = Field(
         "", description="an OpenTelemetry collector that is sent traces; empty: none; needs the extra 'tracing'"
     )
+    otlp_logs_endpoint: str = Field(
+        "", description="an OpenTelemetry collector that is sent the log, by https; empty: none; needs the same extra"
+    )
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -77,6 +77,7 @@ def examine(settings: Settings, port: int) -> Iterator[Row]:
         ("transport", _transport),
         ("port", partial(_port, port)),
         ("traces", _traces),
+        ("log", _log),
     ]
     for name, check in checks:
         try:
@@ -246,6 +247,14 @@ def _traces(settings: Settings) -> tuple[str, str]:
 
     tracing.check(settings.otlp_endpoint)
     return "ok", "sent by OTLP" if settings.otlp_endpoint else "none (CLINICAL_MM_OTLP_ENDPOINT is not set)"
+
+
+def _log(settings: Settings) -> tuple[str, str]:
+    from api.ground.logs import SENT_TO, sending
+
+    return "ok", "sent by OTLP too" if sending(
+        settings.otlp_logs_endpoint
+    ) else f"standard error ({SENT_TO} is not set)"
 
 
 def _told(found: Finding) -> tuple[str, str]:

@@ -210,7 +210,7 @@ def _is_outage(error: BaseException) -> bool:
 
 def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
     """Be a worker until SIGTERM or Ctrl-C; ``at_end`` is called before the process ends."""
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
