@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     label_policy: Path | None = Field(
         None, description="a YAML policy in place of configs/labels.yaml: which labels teach the next model"
     )
+    weights: str = Field(
+        "", description="weights, models and networks that runs over the API may name beside those that come along"
+    )
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
     )
