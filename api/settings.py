@@ -1,7 +1,8 @@
-"""Every setting of the service, typed; environment variables ``CLINICAL_MM_*`` or a ``.env`` file."""
+"""Every setting of the service, typed; environment variables ``CLINICAL_MM_*``, a ``.env`` file, or a file each."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,11 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from clinical_mm.errors import InvalidConfig
 from clinical_mm.limits import WIDEST, Limits
+
+LENT = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_", "OTEL_", "PG")
+"""How variables begin that libraries read by themselves: stores, MLflow, collector, PostgreSQL."""
 
 
 class Settings(BaseSettings):
@@ -17,6 +22,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLINICAL_MM_", env_file=".env", extra="ignore")
 
+    secrets_dir: Path | None = Field(
+        None, description="a folder where a vault lays secrets, a file each, named as the variable it stands for"
+    )
     workspace: Path = Field(Path("workspace"), description="database, blobs, models and logs lie under it")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the workspace")
     blob_url: str = Field("", description="obstore URL such as s3://bucket/prefix; empty: a folder in the workspace")
@@ -190,5 +198,30 @@ class Settings(BaseSettings):
 
 @cache
 def settings_from_environment() -> Settings:
-    """The settings of this process; the command line calls it once."""
-    return Settings()
+    """The settings of this process; the command line calls it once.
+
+    Files of ``secrets_dir`` are read now and not again: a new secret wants a restart. A variable goes before a file.
+
+    Raises:
+        InvalidConfig: ``secrets_dir`` is no folder that can be read.
+    """
+    said = Settings()
+    if said.secrets_dir is None:
+        return said
+    try:
+        _lend(said.secrets_dir)
+    except OSError as error:
+        raise InvalidConfig(f"CLINICAL_MM_SECRETS_DIR cannot be read: {error.strerror}") from error
+    return Settings(_secrets_dir=said.secrets_dir)
+
+
+def secret_files(folder: Path) -> list[Path]:
+    """The secrets of a folder; Kubernetes keeps its own links beside them. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _lend(folder: Path) -> None:
+    """Give libraries the variables that they look for, where those are not set."""
+    for path in secret_files(folder):
+        if path.name.startswith(LENT):
+            os.environ.setdefault(path.name, path.read_text(encoding="utf-8").strip())

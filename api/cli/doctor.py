@@ -15,7 +15,7 @@ import click
 
 from api.cli.output import json_option, print_rows
 from api.observing.finding import Finding
-from api.settings import Settings, settings_from_environment
+from api.settings import Settings, secret_files, settings_from_environment
 from clinical_mm.errors import ClinicalMMError, UnsupportedFile
 
 DECODERS = {
@@ -147,16 +147,17 @@ def _catalogue(settings: Settings) -> tuple[str, str]:
     return "ok", f"{len(catalogue.vitals)} vitals, {len(catalogue.diagnoses)} diagnoses"
 
 
-def _names(_: Settings) -> tuple[str, str]:
+def _names(settings: Settings) -> tuple[str, str]:
     from api.observing.environment import settings_names
 
-    return _told(settings_names(os.environ, DOTENV))
+    files = secret_files(settings.secrets_dir) if settings.secrets_dir is not None else []
+    return _told(settings_names({**dict.fromkeys((path.name for path in files), ""), **os.environ}, DOTENV))
 
 
 def _secrets(settings: Settings) -> tuple[str, str]:
     from api.observing.environment import kept_secrets
 
-    return _told(kept_secrets(settings.workspace, DOTENV))
+    return _told(kept_secrets(settings.workspace, DOTENV, settings.secrets_dir))
 
 
 def _database(settings: Settings) -> tuple[str, str]:

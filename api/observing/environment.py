@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from api.ground.blobs import Blobs, BlobsAway
 from api.observing.bounded import Bounded
 from api.observing.finding import Finding, fail, fine, warn
-from api.settings import Settings
+from api.settings import Settings, secret_files
 
 PREFIX = "CLINICAL_MM_"
 NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}TRIALS_URL")
@@ -49,18 +49,23 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"{name} (is {PREFIX}{near[0]} meant?)" if near else name
 
 
-def kept_secrets(workspace: Path, dotenv: Path) -> Finding:
-    """Whether others on this machine may read what signs sessions, passwords, or patients' data."""
+def kept_secrets(workspace: Path, dotenv: Path, mounted: Path | None = None) -> Finding:
+    """Whether others on this machine may read what signs sessions, passwords, or patients' data.
+
+    A group may: what is mounted from a vault belongs to root, and to the pod by its group alone (``fsGroup``).
+    """
     secret = [*workspace.glob("*.secret"), *workspace.glob("*.key"), *([dotenv] if dotenv.is_file() else [])]
-    open_ones = sorted(path for path in secret if _mode(path) & 0o077)
+    secret += secret_files(mounted) if mounted is not None else []
+    open_ones = sorted(path for path in secret if _mode(path) & 0o007)
     if open_ones:
         names = " ".join(str(path) for path in open_ones)
-        return fail(f"readable by others: {names}", f"chmod 600 {names}; then make new what it held")
+        do = f"chmod 600 {names} (mounted: defaultMode 0440); then make new what it held"
+        return fail(f"readable by everybody on this machine: {names}", do)
     if workspace.is_dir() and _mode(workspace) & 0o007:
         return warn(
             f"everybody on this machine may enter {workspace}", f"chmod 750 {workspace}: patients' data lie there"
         )
-    return fine("readable by their owner alone")
+    return fine("readable by their owner, or group, alone")
 
 
 def _mode(path: Path) -> int:
