@@ -59,7 +59,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     tracing.check(settings.otlp_endpoint)
     _allow_many_files()
     upgrade(settings)

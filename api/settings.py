@@ -1,7 +1,8 @@
-"""Every setting of the service, typed; environment variables ``CLINICAL_MM_*`` or a ``.env`` file."""
+"""Every setting of the service, typed; environment variables ``CLINICAL_MM_*``, a ``.env`` file, or a file each."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,11 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from clinical_mm.errors import InvalidConfig
 from clinical_mm.limits import WIDEST, Limits
+
+LENT = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_", "OTEL_", "PG")
+"""How variables begin that libraries read by themselves: stores, MLflow, collector, PostgreSQL."""
 
 
 class Settings(BaseSettings):
@@ -17,6 +22,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLINICAL_MM_", env_file=".env", extra="ignore")
 
+    secrets_dir: Path | None = Field(
+        None, description="a folder where a vault lays secrets, a file each, named as the variable it stands for"
+    )
     workspace: Path = Field(Path("workspace"), description="database, blobs, models and logs lie under it")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the workspace")
     blob_url: str = Field("", description="obstore URL such as s3://bucket/prefix; empty: a folder in the workspace")
@@ -34,6 +42,9 @@ class Settings(BaseSettings):
     )
     label_policy: Path | None = Field(
         None, description="a YAML policy in place of configs/labels.yaml: which labels teach the next model"
+    )
+    weights: str = Field(
+        "", description="weights, models and networks that runs over the API may name beside those that come along"
     )
     mlflow_tracking_uri: str = Field(
         "", description="an MLflow server that is told of trainings; empty: none; needs the extra 'tracking'"
@@ -72,6 +83,12 @@ class Settings(BaseSettings):
     decoder_memory_mb: int = Field(WIDEST.memory_mb, ge=64, description="memory that decoding one file may take")
     decoder_seconds: float = Field(
         WIDEST.seconds, gt=0, description="time that decoding one file may take, and a second more for each MB it has"
+    )
+    clamd: str = Field(
+        "", description="the virus scanner clamd, host:port or its socket's path, that sees every file; empty: none"
+    )
+    clamd_seconds: float = Field(
+        10, gt=0, description="in which it must answer for a file, and a second more for each MB it has"
     )
     client_seconds: float = Field(
         10.0, gt=0, description="in which a request must arrive, up to the first 64 KB of its body"
@@ -120,6 +137,9 @@ class Settings(BaseSettings):
     )
     otlp_endpoint: str = Field(
         "", description="an OpenTelemetry collector that is sent traces; empty: none; needs the extra 'tracing'"
+    )
+    otlp_logs_endpoint: str = Field(
+        "", description="an OpenTelemetry collector that is sent the log, by https; empty: none; needs the same extra"
     )
 
     @property
@@ -178,5 +198,30 @@ class Settings(BaseSettings):
 
 @cache
 def settings_from_environment() -> Settings:
-    """The settings of this process; the command line calls it once."""
-    return Settings()
+    """The settings of this process; the command line calls it once.
+
+    Files of ``secrets_dir`` are read now and not again: a new secret wants a restart. A variable goes before a file.
+
+    Raises:
+        InvalidConfig: ``secrets_dir`` is no folder that can be read.
+    """
+    said = Settings()
+    if said.secrets_dir is None:
+        return said
+    try:
+        _lend(said.secrets_dir)
+    except OSError as error:
+        raise InvalidConfig(f"CLINICAL_MM_SECRETS_DIR cannot be read: {error.strerror}") from error
+    return Settings(_secrets_dir=said.secrets_dir)
+
+
+def secret_files(folder: Path) -> list[Path]:
+    """The secrets of a folder; Kubernetes keeps its own links beside them. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _lend(folder: Path) -> None:
+    """Give libraries the variables that they look for, where those are not set."""
+    for path in secret_files(folder):
+        if path.name.startswith(LENT):
+            os.environ.setdefault(path.name, path.read_text(encoding="utf-8").strip())

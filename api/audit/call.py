@@ -29,6 +29,8 @@ class Call:
     caller: Caller | None = None
     cases: list[str] = field(default_factory=list)
     """The cases that a list showed."""
+    infected: list[str] = field(default_factory=list)
+    """The signatures of files that were refused for them."""
     entered: bool = False
 
 
@@ -55,6 +57,13 @@ def shows(cases: Iterable[str]) -> None:
     call = current()
     if call is not None:
         call.cases.extend(cases)
+
+
+def infected(signature: str) -> None:
+    """Tell the trail what the virus scanner found in a file that came with this call."""
+    call = current()
+    if call is not None:
+        call.infected.append(signature)
 
 
 def told_as(action: str) -> None:

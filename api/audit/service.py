@@ -59,6 +59,8 @@ class Audit:
         about = {"action": call.action, "object_type": call.object_type, "object_id": call.object_id, "result": result}
         if call.cases:
             detail["cases"] = list(dict.fromkeys(call.cases))
+        if call.infected:
+            detail["infected"] = call.infected
         entry = {**about, **_who(call.caller), "detail": detail}
         if away or not self._is_chained(entry):
             [told] = _of_call(call, [{**entry, "detail": {**detail, "waited_since": moment_text(now())}}])

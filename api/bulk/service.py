@@ -12,6 +12,7 @@ from api.audit.service import Audit
 from api.bulk.schemas import BulkRunOut, PredictionRunIn, PredictionRunOut, ResultOut, ResultPage, ResultQuery
 from api.bulk.sent import SentImport
 from api.bulk.tables import BulkItemRow, BulkRunRow
+from api.cases.scanning import refuse_infected
 from api.cases.sweep import discard_unused
 from api.cases.tables import StagedFileRow
 from api.ground.clock import now
@@ -38,7 +39,8 @@ class Bulk:
         """Keep what was sent and queue its import: whole or not at all.
 
         Raises:
-            Invalid: the Idempotency-Key came with another request before.
+            Invalid: a file bears a virus; the Idempotency-Key came with another request before.
+            ScannerAway: files cannot be scanned at present.
         """
         caller.require(Role.CLINICIAN)
         return self._keys.once(
@@ -112,6 +114,7 @@ class Bulk:
 
     def _stage(self, caller: Caller, sent: SentImport, key: SentKey | None) -> BulkRunOut:
         """Blobs first, then one transaction; where that fails, the blobs that nobody uses are taken away again."""
+        refuse_infected(self._ground, ((file.name, file.path) for file in sent.files))
         row, digests, stored = _row(caller, "import", {}, total=len(sent.lines)), dict[str, str](), False
         try:
             with self._ground.blobs.writing():

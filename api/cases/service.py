@@ -18,6 +18,7 @@ from api.cases import worklist
 from api.cases.forgetting import remember_erased
 from api.cases.identity import Identity
 from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
+from api.cases.scanning import refuse_infected
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
 from api.cases.sweep import discard_unused
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseLabelRow, CaseRow, ReviewState, StagedFileRow
@@ -67,6 +68,7 @@ class Cases:
 
         Raises:
             InvalidCase, Unsupported, Invalid: what was sent is wrong; nothing is stored.
+            ScannerAway: files cannot be scanned at present.
             Identified: the project takes no case that tells who it is about.
             Conflict: the project has a case of that external_id.
             Invalid: the Idempotency-Key came with another body before.
@@ -76,6 +78,7 @@ class Cases:
         key, known = identity.sent_key(idempotency_key, body_sha256(body, uploads))
 
         def store() -> Submitted:
+            refuse_infected(self._ground, ((upload.name, upload.path) for upload in uploads))
             with ExitStack() as spooled:
                 files = check_files(uploads, self._ground.settings)
                 clean, files, removed = identity.apply(body, files, spooled)

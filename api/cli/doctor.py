@@ -15,7 +15,7 @@ import click
 
 from api.cli.output import json_option, print_rows
 from api.observing.finding import Finding
-from api.settings import Settings, settings_from_environment
+from api.settings import Settings, secret_files, settings_from_environment
 from clinical_mm.errors import ClinicalMMError, UnsupportedFile
 
 DECODERS = {
@@ -72,10 +72,12 @@ def examine(settings: Settings, port: int) -> Iterator[Row]:
         ("job worker", partial(_of_store, "workers")),
         ("blobs", _blobs),
         ("disk", _disk),
+        ("virus scanner", _scanner),
         ("open files", _open_files),
         ("transport", _transport),
         ("port", partial(_port, port)),
         ("traces", _traces),
+        ("log", _log),
     ]
     for name, check in checks:
         try:
@@ -145,16 +147,17 @@ def _catalogue(settings: Settings) -> tuple[str, str]:
     return "ok", f"{len(catalogue.vitals)} vitals, {len(catalogue.diagnoses)} diagnoses"
 
 
-def _names(_: Settings) -> tuple[str, str]:
+def _names(settings: Settings) -> tuple[str, str]:
     from api.observing.environment import settings_names
 
-    return _told(settings_names(os.environ, DOTENV))
+    files = secret_files(settings.secrets_dir) if settings.secrets_dir is not None else []
+    return _told(settings_names({**dict.fromkeys((path.name for path in files), ""), **os.environ}, DOTENV))
 
 
 def _secrets(settings: Settings) -> tuple[str, str]:
     from api.observing.environment import kept_secrets
 
-    return _told(kept_secrets(settings.workspace, DOTENV))
+    return _told(kept_secrets(settings.workspace, DOTENV, settings.secrets_dir))
 
 
 def _database(settings: Settings) -> tuple[str, str]:
@@ -210,6 +213,18 @@ def _disk(settings: Settings) -> tuple[str, str]:
     return _told(disk(settings.workspace))
 
 
+def _scanner(settings: Settings) -> tuple[str, str]:
+    """As /readyz has it; here it is a failure, since no file would come in."""
+    from api.ground.scanner import Scanner
+    from api.observing.readiness import scanner
+
+    if not settings.clamd:
+        return "ok", "none: files come in unscanned (CLINICAL_MM_CLAMD is not set)"
+    clamd = Scanner(settings.clamd, settings.clamd_seconds)
+    found = scanner(clamd)
+    return ("fail", _told(found)[1]) if found.state == "warn" else ("ok", clamd.version(settings.clamd_seconds))
+
+
 def _open_files(_: Settings) -> tuple[str, str]:
     from api.observing.environment import open_files
 
@@ -233,6 +248,14 @@ def _traces(settings: Settings) -> tuple[str, str]:
 
     tracing.check(settings.otlp_endpoint)
     return "ok", "sent by OTLP" if settings.otlp_endpoint else "none (CLINICAL_MM_OTLP_ENDPOINT is not set)"
+
+
+def _log(settings: Settings) -> tuple[str, str]:
+    from api.ground.logs import SENT_TO, sending
+
+    return "ok", "sent by OTLP too" if sending(
+        settings.otlp_logs_endpoint
+    ) else f"standard error ({SENT_TO} is not set)"
 
 
 def _told(found: Finding) -> tuple[str, str]:

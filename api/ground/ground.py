@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from api.ground.blobs import Blobs
 from api.ground.database import Database
+from api.ground.scanner import Scanner
 from api.ground.spool import Spool
 from api.ground.unfinished import refuse_unfinished
 from api.settings import Settings
@@ -29,6 +30,8 @@ class Ground:
     database: Database
     blobs: Blobs
     spool: Spool
+    scanner: Scanner | None
+    """None where CLINICAL_MM_CLAMD is not set: files come in unscanned."""
     catalogue: Catalogue
     wording: Wording
     features: FeatureCache | None
@@ -44,6 +47,7 @@ class Ground:
             database=Database(settings.sqlalchemy_url),
             blobs=Blobs(settings.blob_url, settings.workspace.resolve() / "blobs"),
             spool=Spool(settings.spool_folder, settings.max_file_mb * MB),
+            scanner=Scanner(settings.clamd, settings.clamd_seconds) if settings.clamd else None,
             catalogue=Catalogue.load(settings.catalogue),
             wording=Wording.load(settings.note_triggers),
             features=FeatureCache(settings.features_file, mb * MB) if (mb := settings.feature_cache_mb) else None,

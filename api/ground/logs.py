@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from api.ground import tracing
 from api.ground.clock import rfc3339
 from clinical_mm import errors
 
@@ -25,6 +26,7 @@ OWN = ("api.", "clinical_mm.")
 FLASK = "api.app"
 """Flask's own logger is called as our module is, and puts a request's path into its message."""
 REQUEST = "api.request"
+SENT_TO = "CLINICAL_MM_OTLP_LOGS_ENDPOINT"
 FIELDS = "fields"
 """The attribute of a record that holds what is more than its message."""
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -33,18 +35,34 @@ _NOT_SHOWN = "(a library's words, not shown: they may quote what was sent)"
 _OPERATORS = (errors.NotEnoughData, errors.InvalidConfig, errors.InvalidBundle, errors.Cancelled)
 
 
-def configure(log_format: Literal["text", "json"], level: str) -> None:
-    """Log to standard error from now on; warnings of Python go there too."""
+def configure(log_format: Literal["text", "json"], level: str, endpoint: str = "") -> None:
+    """Log to standard error from now on; warnings of Python go there too. ``endpoint``: a collector that gets the same.
+
+    Raises:
+        InvalidConfig: nothing can be sent to the collector, or others could read it on the way.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, *sending(endpoint)]
     wanted = logging.getLevelName(level.upper())
     root.setLevel(wanted if wanted == logging.DEBUG else max(wanted, logging.WARNING))
     for name in OWN:
         logging.getLogger(name.rstrip(".")).setLevel(wanted)
     logging.captureWarnings(capture=True)
     threading.excepthook = _thread_ended
+
+
+def sending(endpoint: str) -> list[logging.Handler]:
+    """What sends records to a collector; nothing where none is named. Raises InvalidConfig, as ``configure``."""
+    tracing.check(endpoint, SENT_TO)
+    if not endpoint:
+        return []
+    from api.ground.sent_logs import SendingHandler, is_guarded
+
+    if not is_guarded(endpoint):
+        raise errors.InvalidConfig(f"{SENT_TO} must be https, or an address of this machine")
+    return [SendingHandler(endpoint)]
 
 
 def _thread_ended(what: threading.ExceptHookArgs) -> None:

@@ -40,6 +40,7 @@ class Meters:
         self.forward = self._histogram("clinical_mm_prediction_forward_seconds", "Read and forward a batch", QUICK_S)
         self.batch = self._histogram("clinical_mm_prediction_batch_cases", "Cases that shared a pass", CASES)
         self.explained = self._histogram("clinical_mm_explanation_seconds", "Time to explain", SLOW_S, ["method"])
+        self.scanned = self._counter("clinical_mm_scanned_files", "Files shown to the virus scanner", ["result"])
         self._lookups = self._counter("clinical_mm_feature_cache_lookups", "Encoders' results looked up", ["result"])
         self._connections = self._gauge("clinical_mm_database_connections_in_use", "Connections given out by the pool")
 

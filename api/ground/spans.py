@@ -46,8 +46,7 @@ class Spans:
 
     def __init__(self, endpoint: str, exporter: SpanExporter | None = None) -> None:
         """``exporter``: in place of one to ``endpoint``."""
-        attributes = {"service.name": "clinical-mm", "service.version": version("clinical-mm")}
-        self._provider = TracerProvider(resource=Resource.create(attributes))
+        self._provider = TracerProvider(resource=who_sends())
         listed = OnlyListed(exporter or _exporter(endpoint))
         self._provider.add_span_processor(BatchSpanProcessor(listed, schedule_delay_millis=1000))
         self._tracer = self._provider.get_tracer("clinical_mm")
@@ -170,6 +169,14 @@ def _fail(span: Span, error: BaseException) -> None:
 def _exporter(endpoint: str) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    if urlsplit(endpoint).path in {"", "/"}:
-        endpoint = endpoint.rstrip("/") + "/v1/traces"
-    return OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S)
+    return OTLPSpanExporter(endpoint=whole_address(endpoint, "/v1/traces"), timeout=SEND_S)
+
+
+def whole_address(endpoint: str, path: str) -> str:
+    """Where a collector takes what is sent: its address as given, or, where that has no path, with the usual one."""
+    return endpoint.rstrip("/") + path if urlsplit(endpoint).path in {"", "/"} else endpoint
+
+
+def who_sends(more: Mapping[str, str | int] | None = None) -> Resource:
+    """This service, and what the variables of OpenTelemetry say of it."""
+    return Resource.create({"service.name": "clinical-mm", "service.version": version("clinical-mm"), **(more or {})})

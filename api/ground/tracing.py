@@ -27,18 +27,18 @@ T = TypeVar("T")
 _spans: Spans | None = None
 
 
-def check(endpoint: str) -> None:
-    """Raise InvalidConfig where traces are asked for and cannot be sent."""
+def check(endpoint: str, setting: str = "CLINICAL_MM_OTLP_ENDPOINT") -> None:
+    """Raise InvalidConfig where traces are asked for, or logs, and cannot be sent."""
     if not endpoint:
         return
     if not endpoint.startswith(("http://", "https://")):
-        raise InvalidConfig("CLINICAL_MM_OTLP_ENDPOINT must be an http or https address: OTLP over HTTP")
+        raise InvalidConfig(f"{setting} must be an http or https address: OTLP over HTTP")
     try:
         found = find_spec("opentelemetry.exporter.otlp.proto.http")
     except ModuleNotFoundError:  # not even its parents
         found = None
     if found is None:
-        raise InvalidConfig("CLINICAL_MM_OTLP_ENDPOINT needs the extra: pip install 'clinical-mm[tracing]'")
+        raise InvalidConfig(f"{setting} needs the extra: pip install 'clinical-mm[tracing]'")
 
 
 def start(endpoint: str, exporter: SpanExporter | None = None) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from api.ground.blobs import Blobs, BlobsAway
 from api.observing.bounded import Bounded
 from api.observing.finding import Finding, fail, fine, warn
-from api.settings import Settings
+from api.settings import Settings, secret_files
 
 PREFIX = "CLINICAL_MM_"
 NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}TRIALS_URL")
@@ -49,18 +49,23 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"{name} (is {PREFIX}{near[0]} meant?)" if near else name
 
 
-def kept_secrets(workspace: Path, dotenv: Path) -> Finding:
-    """Whether others on this machine may read what signs sessions, passwords, or patients' data."""
+def kept_secrets(workspace: Path, dotenv: Path, mounted: Path | None = None) -> Finding:
+    """Whether others on this machine may read what signs sessions, passwords, or patients' data.
+
+    A group may: what is mounted from a vault belongs to root, and to the pod by its group alone (``fsGroup``).
+    """
     secret = [*workspace.glob("*.secret"), *workspace.glob("*.key"), *([dotenv] if dotenv.is_file() else [])]
-    open_ones = sorted(path for path in secret if _mode(path) & 0o077)
+    secret += secret_files(mounted) if mounted is not None else []
+    open_ones = sorted(path for path in secret if _mode(path) & 0o007)
     if open_ones:
         names = " ".join(str(path) for path in open_ones)
-        return fail(f"readable by others: {names}", f"chmod 600 {names}; then make new what it held")
+        do = f"chmod 600 {names} (mounted: defaultMode 0440); then make new what it held"
+        return fail(f"readable by everybody on this machine: {names}", do)
     if workspace.is_dir() and _mode(workspace) & 0o007:
         return warn(
             f"everybody on this machine may enter {workspace}", f"chmod 750 {workspace}: patients' data lie there"
         )
-    return fine("readable by their owner alone")
+    return fine("readable by their owner, or group, alone")
 
 
 def _mode(path: Path) -> int:
@@ -81,6 +86,8 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     open_ones = []
     if database.host not in {None, *LOOPBACK} and database.query.get("sslmode") not in GUARDED:
         open_ones.append("the database (add ?sslmode=verify-full to CLINICAL_MM_DATABASE_URL)")
+    if _leaves(settings.clamd):
+        open_ones.append("CLINICAL_MM_CLAMD (clamd knows no TLS: run it on this machine, or in the same pod)")
     addresses = {
         "CLINICAL_MM_OTLP_ENDPOINT": settings.otlp_endpoint,
         "CLINICAL_MM_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
@@ -96,6 +103,10 @@ def transport(settings: Settings, environment: Mapping[str, str]) -> Finding:
     if not settings.proxies:
         return fine("where others reach `serve`, let a proxy with TLS stand before it: CLINICAL_MM_PROXIES=1")
     return fine(f"X-Forwarded-For, -Proto and -Host of {settings.proxies} proxies are believed (CLINICAL_MM_PROXIES)")
+
+
+def _leaves(clamd: str) -> bool:
+    return bool(clamd) and not clamd.startswith("/") and urlsplit(f"//{clamd}").hostname not in LOOPBACK
 
 
 def port(number: int) -> Finding:

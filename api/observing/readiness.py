@@ -8,11 +8,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from obstore.exceptions import BaseError
 
 from api.ground.blobs import Blobs
+from api.ground.scanner import Scanner, ScannerFault
 from api.models.service import Models
 from api.observing.bounded import Bounded
 from api.observing.finding import Finding, fail, fine, warn
@@ -52,6 +54,8 @@ class Readiness:
             "model": lambda: {"model": model(services.models)},
             "disk": lambda: {"disk": disk(ground.settings.workspace)},
         }
+        if ground.scanner is not None:
+            checks["scanner"] = partial(_scanner, ground.scanner)
         self._checks = {name: Bounded(f"check {name}", _timed(check), KEPT_S) for name, check in checks.items()}
 
     def look(self) -> Verdict:
@@ -102,6 +106,20 @@ def disk(workspace: Path) -> Finding:
         do = f"make room where the workspace lies: a training wants {LOW_DISK_GB} GB"
         return warn(f"{free_gb:.1f} GB free", do)
     return fine(f"{free_gb:.0f} GB free")
+
+
+def scanner(one: Scanner, seconds: float = PATIENCE_S) -> Finding:
+    """Whether files can be scanned. Without it none comes in, but all that is stored can still be read."""
+    try:
+        one.version(seconds)
+    except (OSError, ScannerFault) as error:
+        do = "see that clamd runs and that CLINICAL_MM_CLAMD names it; until then files are refused with 503"
+        return warn(f"the virus scanner does not answer: {type(error).__name__}", do)
+    return fine("the virus scanner answers")
+
+
+def _scanner(one: Scanner) -> dict[str, Finding]:
+    return {"scanner": scanner(one, PATIENCE_S * 0.8)}
 
 
 def _disk_fault(error: OSError) -> Finding:

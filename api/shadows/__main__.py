@@ -41,7 +41,7 @@ def main() -> int:
     end_with_parent(chosen.with_parent)
     os.nice(NICENESS)  # whoever waits for an answer comes first
     settings = settings_from_environment()
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     whole_process("a shadow is scored in whatever project it is")
     ground = Ground.of(settings)
     audit = Audit(ground.database, trail_key(ground.settings.workspace), ground.settings.trail_folder)

@@ -25,6 +25,7 @@ from api.problems import Conflict, NotFound
 from api.promotion.service import Promotions
 from api.reviews.adjudication import Rule
 from api.reviews.teaching import write_snapshot
+from api.training.allowed import refuse_unlisted
 from api.training.schemas import TrainingRunIn, TrainingRunOut
 from api.training.tables import TrainingRunRow
 from clinical_mm.bundle_layout import SPLIT
@@ -49,6 +50,7 @@ class Training:
 
         Raises:
             InvalidConfig, Forbidden, NotFound: it could not be carried out.
+            Invalid: it names weights, a model or a network that is not on the list.
             Invalid: the Idempotency-Key came with another request before.
         """
 
@@ -64,7 +66,7 @@ class Training:
     def check(self, caller: Caller, wanted: TrainingRunIn) -> None:
         """Whether a run could be queued; raises as ``start`` does."""
         caller.require(Role.TRAINER)
-        ModelConfig.load(wanted.config, wanted.set)
+        refuse_unlisted(ModelConfig.load(wanted.config, wanted.set), self.ground.settings.weights, wanted.set)
         if wanted.start_from is not None:
             self._start(caller, wanted.start_from)
 

@@ -26,6 +26,7 @@ from api.ground.ground import Ground
 from api.ground.jobs import BULK, QUEUE, JobEngine
 from api.ground.logs import configure
 from api.ground.runs import RunRow
+from api.ground.scanner import ScannerAway
 from api.ground.secret import trail_key
 from api.idempotency.service import IdempotencyKeys
 from api.models.service import Models
@@ -204,12 +205,12 @@ def _table(run_id: str) -> type[RunRow]:
 
 
 def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, SQLAlchemyError | BlobsAway)
+    return isinstance(error, SQLAlchemyError | BlobsAway | ScannerAway)
 
 
 def run_worker(settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
     """Be a worker until SIGTERM or Ctrl-C; ``at_end`` is called before the process ends."""
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -27,10 +27,16 @@ def build_network(name: str, spatial_dims: int, channels: int, options: Mapping[
     """
     from monai.networks import nets
 
+    if options.get("pretrained"):
+        raise InvalidConfig(
+            "imaging.network.options.pretrained fetches a pickle: say imaging.weights, a safetensors file"
+        )
     make = getattr(nets, name, None) or getattr(nets, name.lower(), None)
     if not callable(make):
         raise InvalidConfig(f"imaging.network.name: MONAI has no network {name!r}; known: {', '.join(KNOWN)}")
     arguments = {**_sizes(make, name, spatial_dims, channels), **{k: _tuples(v) for k, v in options.items()}}
+    if "pretrained" in inspect.signature(make).parameters:
+        arguments["pretrained"] = False  # some would else fetch weights by themselves
     try:
         network: nn.Module = make(**arguments)
     except (TypeError, ValueError, NotImplementedError) as error:

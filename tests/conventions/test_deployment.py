@@ -54,7 +54,9 @@ class Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-@pytest.mark.parametrize("path", [DOCKER / "compose.yaml", *KUBERNETES.glob("*.yaml")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [DOCKER / "compose.yaml", *(REPOSITORY / "deploy").rglob("*.yaml")], ids=lambda path: path.name
+)
 def test_no_key_comes_twice(path: Path) -> None:
     list(yaml.load_all(path.read_text(encoding="utf-8"), Strict))
 
@@ -104,6 +106,27 @@ def test_whatever_writes_the_audit_trail_shares_its_secret_and_its_anchors() -> 
         assert mounts[anchors] == "anchors"
     services = compose()["services"]
     assert services["api"]["volumes"] == services["worker"]["volumes"]
+
+
+def test_secrets_come_as_files_that_the_pods_group_alone_may_read() -> None:
+    [settings] = [d["data"] for d in documents(KUBERNETES / "config.yaml")]
+    for name, pod in pods():
+        [container] = pod["containers"]
+        assert [list(source) for source in container["envFrom"]] == [["configMapRef"]], name
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert mounts[settings["CLINICAL_MM_SECRETS_DIR"]]["readOnly"] is True
+        volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+        assert volumes["secrets"]["secretName"] == "clinical-mm"
+        assert {secret["defaultMode"] for secret in volumes.values()} == {0o440}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+def test_a_vault_gives_the_secrets_that_pods_mount_under_names_that_are_read() -> None:
+    mounted = {v["secret"]["secretName"] for _, pod in pods() for v in pod["volumes"] if "secret" in v}
+    made = documents(REPOSITORY / "deploy" / "vault" / "external-secrets.yaml")
+    assert {document["spec"]["target"]["name"] for document in made} == mounted
+    known = {f"CLINICAL_MM_{name.upper()}" for name in Settings.model_fields} | OURS | {"session.secret"}
+    assert {entry["secretKey"] for document in made for entry in document["spec"]["data"]} <= known
 
 
 def test_no_secret_stands_in_a_manifest() -> None:

@@ -33,13 +33,26 @@ def test_a_secret_that_others_may_read_fails(tmp_path: Path) -> None:
     workspace.mkdir(mode=0o750)
     secret = workspace / "session.secret"
     secret.write_text("x")
-    secret.chmod(0o640)
+    secret.chmod(0o644)
     found = kept_secrets(workspace, tmp_path / ".env")
     assert (found.state, f"chmod 600 {secret}" in found.do) == ("fail", True)
-    secret.chmod(0o600)
-    assert kept_secrets(workspace, tmp_path / ".env").state == "ok"
+    for mode in (0o600, 0o440):  # the latter is how Kubernetes mounts one for the group of its pod
+        secret.chmod(mode)
+        assert kept_secrets(workspace, tmp_path / ".env").state == "ok"
     workspace.chmod(0o755)
     assert kept_secrets(workspace, tmp_path / ".env").state == "warn"
+
+
+def test_what_a_vault_mounts_is_looked_at_too(tmp_path: Path) -> None:
+    mounted = tmp_path / "secrets"
+    mounted.mkdir()
+    file = mounted / "CLINICAL_MM_METRICS_TOKEN"
+    file.write_text("x")
+    file.chmod(0o440)
+    assert kept_secrets(tmp_path / "none", tmp_path / ".env", mounted).state == "ok"
+    file.chmod(0o444)
+    found = kept_secrets(tmp_path / "none", tmp_path / ".env", mounted)
+    assert (found.state, "defaultMode 0440" in found.do) == ("fail", True)
 
 
 def test_few_open_files_are_told() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.networks import nets
 
 from clinical_mm.case import Case
 from clinical_mm.catalogue import Catalogue
 from clinical_mm.errors import InvalidConfig, UnreadableFile
 from clinical_mm.modalities.imaging import Imaging
+from clinical_mm.vision.networks import build_network
 from tests.clinical_mm.pictures.dicoms import dicom, ramp
 
 SMALL: dict[str, Any] = {
@@ -308,6 +310,16 @@ def test_wrong_options_are_named(wrong: dict[str, Any]) -> None:
 def test_a_network_that_cannot_be_built_is_named(network: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig, match=r"imaging\.network"):
         imaging(network=network).encoder()
+
+
+def test_a_network_fetches_no_weights_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MONAI's own would be a pickle from an address of its own."""
+    with pytest.raises(InvalidConfig, match=r"imaging\.network\.options\.pretrained .* imaging\.weights"):
+        imaging(network={"name": "DenseNet121", "options": {"pretrained": True}}).encoder()
+    asked: list[str] = []
+    monkeypatch.setattr(nets, "DenseNet121", lambda pretrained="by default", **_: asked.append(pretrained))
+    build_network("DenseNet121", 2, 1, {})
+    assert asked == [False]
 
 
 def test_a_bundle_needs_no_weights_file(tmp_path: Path) -> None:
