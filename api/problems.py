@@ -52,11 +52,20 @@ class ServiceError(core.ClinicalMMError):
 
     status = HTTPStatus.BAD_REQUEST
 
-    def __init__(self, detail: str, *, errors: Sequence[PointedError] = (), retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[PointedError] = (),
+        retry_after_s: int | None = None,
+        challenge: str = "",
+    ) -> None:
+        """``challenge``: what WWW-Authenticate says beyond the realm (RFC 6750, 3)."""
         super().__init__(detail)
         self.detail = detail
         self.errors = list(errors)
         self.retry_after_s = retry_after_s
+        self.challenge = challenge
 
 
 class NotFound(ServiceError):
@@ -195,8 +204,8 @@ def _service_error(error: ServiceError) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, RateLimited):
         headers |= error.headers
-    if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = 'Bearer realm="clinical_mm"'
+    if error.challenge or isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = ", ".join(filter(None, ('Bearer realm="clinical_mm"', error.challenge)))
     return problem(error.status, error.detail, error.errors, headers)
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from api.access.door import Door
 from api.access.grants import Grants
 from api.access.limits import Limits
+from api.access.own_sessions import OwnSessions
 from api.access.people import People
 from api.access.projects import Projects
 from api.access.service import Access
 from api.access.sessions import BrowserSessions, Lives
+from api.access.strength import Strength, keys_open_pages
 from api.audit.anchor import Anchors
 from api.audit.service import Audit
 from api.bulk.service import Bulk
@@ -49,6 +51,7 @@ class Services:
     access: Access
     people: People
     sessions: BrowserSessions
+    own_sessions: OwnSessions
     oidc: OpenIdConnect | None
     """None where no provider is set."""
     door: Door
@@ -94,6 +97,7 @@ def build(settings: Settings) -> Services:
     access = Access(ground.database, audit.record, limits)
     people = People(ground.database, audit.record, access.uses, grants)
     oidc = _provider(settings, grants)
+    sessions = BrowserSessions(ground.database, audit.record, access, people, _lives(settings))
     cases = Cases(ground, audit, weigh)
     models = Models(ground, audit)
     predictions = Predictions(ground, audit, cases, models)
@@ -104,9 +108,10 @@ def build(settings: Settings) -> Services:
         ground=ground,
         access=access,
         people=people,
-        sessions=BrowserSessions(ground.database, audit.record, access, people, _lives(settings)),
+        sessions=sessions,
+        own_sessions=OwnSessions(ground.database, audit.record, sessions),
         oidc=oidc,
-        door=Door(access, people, oidc, limits),
+        door=Door(access, people, oidc, limits, keys_open_pages=keys_open_pages(settings)),
         projects=Projects(ground.database, audit.record, settings.deidentify),
         audit=audit,
         anchors=Anchors(ground.database, settings.anchors_file, trail / "anchors.lock", key, audit.take_up),
@@ -139,4 +144,5 @@ def _provider(settings: Settings, grants: Grants) -> OpenIdConnect | None:
 
 def _lives(settings: Settings) -> Lives:
     absolute, idle = timedelta(hours=settings.session_hours), timedelta(minutes=settings.session_idle_minutes)
-    return Lives(absolute, idle, settings.session_ends_with_token)
+    sign_in, by_key = Strength.of(settings).max_age, keys_open_pages(settings)
+    return Lives(absolute, idle, settings.session_ends_with_token, sign_in, by_key)

@@ -115,6 +115,15 @@ class Settings(BaseSettings):
     oidc_client_secret: SecretStr = Field(SecretStr(""), description="its secret there; empty: a public client")
     oidc_scopes: str = Field("openid profile", description="what is asked for at sign-in")
     oidc_audience: str = Field("", description="`aud` of access tokens that open /v1; empty: none do")
+    oidc_acr: str = Field("", description="`acr` that a sign-in must have, one of these, with commas; empty: any")
+    oidc_amr: str = Field(
+        "", description="`amr` that a sign-in must hold, one of these, with commas, such as mfa; empty: any"
+    )
+    oidc_max_age_minutes: int = Field(0, ge=0, description="a sign-in older than this opens nothing; 0: any age")
+    oidc_token_scope: str = Field("", description="scope that an access token must carry to open /v1; empty: any")
+    pages_by_key: bool = Field(
+        True, description="keys and sign-in links open the pages too; never where a sign-in's strength is demanded"
+    )
     oidc_grants: Path | None = Field(
         None, description="a YAML file in place of configs/grants.yaml: which claim opens which project in which role"
     )

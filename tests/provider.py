@@ -1,7 +1,7 @@
 """A real OpenID Connect provider, in a process of its own: Authlib's server parts, PKCE required, JWT access tokens.
 
 ``python -m tests.provider PORT``. Anyone signs in by name alone; what a person's tokens say is told beforehand with
-``PUT /people/NAME``. ``POST /rotate`` signs with a new key from then on; ``POST /sign`` signs whatever a test wants.
+``PUT /people/NAME``, strength of the sign-in included. ``POST /rotate`` signs with a new key from then on; ``POST /sign`` signs whatever a test wants.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Person:
     """Someone, and what is said of them."""
 
     name: str
+    signed_in_at: float = 0.0
     claims: dict[str, Any] = field(default_factory=dict)
 
     def get_user_id(self) -> str:
@@ -79,6 +80,7 @@ class Code:
     redirect_uri: str
     scope: str
     person: str
+    signed_in_at: float
     nonce: str | None
     code_challenge: str | None
     code_challenge_method: str | None
@@ -93,7 +95,7 @@ class Code:
         return self.nonce
 
     def get_auth_time(self) -> int:
-        return int(time.time())
+        return int(self.signed_in_at)
 
     def get_acr(self) -> None:
         return None
@@ -111,7 +113,8 @@ class Memory:
         self.people: dict[str, dict[str, Any]] = {}
         self.codes: dict[str, Code] = {}
         self.slow_s = 0.0
-        self.groups_in_userinfo_alone = False
+        self.userinfo_alone: list[str] = []
+        """Claims that no ID token holds."""
 
     def claims(self, name: str) -> dict[str, Any]:
         return {"sub": name, "name": name.title(), **self.people.get(name, {})}
@@ -129,6 +132,7 @@ def _codes(memory: Memory) -> type[AuthorizationCodeGrant]:
                 redirect_uri=sent.redirect_uri,
                 scope=sent.scope,
                 person=request.user.name,
+                signed_in_at=request.user.signed_in_at,
                 nonce=sent.data.get("nonce"),
                 code_challenge=sent.data.get("code_challenge"),
                 code_challenge_method=sent.data.get("code_challenge_method"),
@@ -164,10 +168,7 @@ def _ids(memory: Memory) -> OpenIDCode:
             return {"alg": "RS256", "kid": memory.keys[-1].kid}
 
         def generate_user_info(self, user: Person, _scope: str) -> dict[str, Any]:
-            claims = memory.claims(user.name)
-            if memory.groups_in_userinfo_alone:
-                claims.pop("groups", None)
-            return claims
+            return {k: v for k, v in memory.claims(user.name).items() if k not in memory.userinfo_alone}
 
     return Ids(require_nonce=True)
 
@@ -226,12 +227,15 @@ def _flow(app: Flask, memory: Memory, server: AuthorizationServer) -> None:
     def authorize() -> Any:
         if "code_challenge" not in request.args:
             return "PKCE is required", 400
-        name = request.form.get("name") or session.get("name")
+        age = time.time() - session.get("at", 0)
+        known = request.args.get("prompt") != "login" and age <= float(request.args.get("max_age", "inf"))
+        name = request.form.get("name") or (session.get("name") if known else None)
         if name is None:
             server.get_consent_grant(end_user=None)
             return '<form method="post"><label>Name <input name="name"></label><button>Let me in</button></form>'
-        session["name"] = name
-        return server.create_authorization_response(grant_user=Person(name))
+        if "name" in request.form:
+            session["name"], session["at"] = name, time.time()
+        return server.create_authorization_response(grant_user=Person(name, session["at"]))
 
     @app.post("/token")
     def token() -> Any:

@@ -37,12 +37,13 @@ OF_ROOM = {
     "case-imports": "import",
     "prediction-runs": "prediction run",
     "erasures": "erasure",
+    "sessions": "session",
 }
 """What a path's ``/room/{id}`` names."""
 ENDS = {
     ("DELETE", "case"),
     ("DELETE", "key"),
-    *(("POST", kind) for kind in ("review", "run", "import", "prediction run")),
+    *(("POST", kind) for kind in ("review", "run", "import", "prediction run", "session")),
 }
 BODIES: dict[str, Any] = {
     "POST /v1/cases": {"patient": {"id": "p-1"}, "note": "Fever."},
@@ -176,6 +177,8 @@ def _ask(
     path, named = _filled(world, route, who, which)
     sent = BODIES.get(re.sub(r"{\w+}", "{}", route.name) if route.page else route.name, {}) if body is None else body
     if route.page:
+        if route.path.startswith("/sessions/"):  # whoever ends sessions has signed in lately
+            world.sign_in_again(who)
         client, token = world.browser(who)
         form = {} if route.method == "GET" else {"data": {"csrf_token": token, **sent}}
         answer = client.open(path, method=route.method, **form)

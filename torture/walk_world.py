@@ -12,7 +12,10 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
+from api.access.own_sessions import NUMBER
+from api.access.seat import Seat
 from api.access.service import Caller, Role
+from api.access.sessions import session_id
 from api.app import create_app
 from api.bulk.schemas import PredictionRunIn
 from api.bulk.sent import sent_import
@@ -54,14 +57,15 @@ class Hospital:
     canary: str
     ids: dict[str, str] = field(default_factory=dict)
 
-    def fresh(self, kind: str, reviewer: Caller | None = None) -> str:
-        """A new object of a kind, for a call that may end it; a review is ``reviewer``'s, who alone may withdraw it."""
+    def fresh(self, kind: str, owner: Caller | None = None) -> str:
+        """A new object of a kind, for a call that may end it; a review or a session is ``owner``'s, who alone may."""
         makers: dict[str, Callable[[], str]] = {
             "case": self._case,
-            "review": lambda: self._review(self.ids["case"], reviewer or self.admin),
+            "review": lambda: self._review(self.ids["case"], owner or self.admin),
             "run": lambda: self.services.training.start(self.admin, TrainingRunIn(config="small")).id,
             "import": lambda: self.services.bulk.start_import(self.admin, sent_import(LINE, [], 1)).id,
             "prediction run": lambda: self.services.bulk.start_predictions(self.admin, PredictionRunIn()).id,
+            "session": lambda: self._session(owner or self.services.access.caller_of(self.ids["key"])),
             "key": lambda: self.services.access.create_key(self.admin, Role.VIEWER, self.canary)[0].id,
         }
         return makers[kind]() if kind in makers else self.ids[kind]
@@ -74,7 +78,7 @@ class Hospital:
         self.ids["prediction"] = prediction.id
         self.ids["explanation"] = self.services.explanations.create(self.admin, prediction.id).id
         self.ids["review"] = self._review(self.ids["case"], self.admin)
-        for kind in ("key", "run", "import", "prediction run"):
+        for kind in ("key", "run", "import", "prediction run", "session"):
             self.ids[kind] = self.fresh(kind)
         gone = self.services.cases.submit_case(self.admin, Case(Patient(f"p-{self.canary}"), note="Fever."))
         self.ids["erasure"] = self.services.erasures.erase(self.admin, ErasureIn(cases=[gone.id])).id
@@ -86,6 +90,11 @@ class Hospital:
         named = Case(patient=drawn.patient, note=f"Fever. {self.canary}.", vitals=drawn.vitals, images=drawn.images)
         named = Case(**{**vars(named), "external_id": name})
         return self.services.cases.submit_case(self.admin, named).id
+
+    def _session(self, owner: Caller) -> str:
+        secret = secrets.token_urlsafe(32)
+        self.services.sessions.begin_by_key(secret, owner, Seat("192.0.2.7", self.canary))
+        return session_id(secret)[:NUMBER]
 
     def _review(self, case_id: str, reviewer: Caller) -> str:
         said = ReviewIn(verdict="override", diagnoses=["pneumonia"], comment=self.canary)

@@ -132,9 +132,11 @@ def _identify(door: Door, anonymous: Caller | None, session: Identify) -> Caller
     scheme, _, secret = header.partition(" ")
     if header and scheme.lower() != "bearer":
         raise Unauthenticated("send `Authorization: Bearer KEY`")
+    page = not request.path.startswith("/v1/")
     if secret:
-        return door.open(secret.strip(), request.remote_addr or "", request.headers.get(PROJECT_HEADER))
-    signed_in = None if request.path.startswith("/v1/") else session()
+        project = request.headers.get(PROJECT_HEADER)
+        return door.open(secret.strip(), request.remote_addr or "", project, page=page)
+    signed_in = session() if page else None
     if signed_in is None and anonymous is not None:
         refuse_other_sites()
     found = signed_in or anonymous

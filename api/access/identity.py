@@ -8,6 +8,9 @@ from typing import Any
 
 from api.problems import NotReady
 
+LEEWAY_S = 30
+"""How far the provider's clock and ours may differ."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -35,6 +38,8 @@ class SignedIn:
 
     identity: Identity
     id_token: str
+    proved_at: datetime | None
+    """When they last proved to it who they are, as far as it says."""
 
 
 class ProviderAway(NotReady):

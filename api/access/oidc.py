@@ -14,7 +14,8 @@ from authlib.integrations.httpx_client import OAuth2Client
 from api.access.grants import Grants
 from api.access.identity import Begun, Identity, SignedIn
 from api.access.provider import DEADLINE_S, Line, Provider
-from api.access.tokens import access_token, id_token
+from api.access.strength import Strength, signed_in_at
+from api.access.tokens import access_token, check_scope, id_token
 from api.problems import Unauthenticated
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
@@ -31,6 +32,7 @@ class OpenIdConnect:
         self._client_id = settings.oidc_client_id
         self._secret = settings.oidc_client_secret.get_secret_value() or None
         self._scopes, self._audience, self._grants = settings.oidc_scopes, settings.oidc_audience, grants
+        self._token_scope, self._strength = settings.oidc_token_scope, Strength.of(settings)
 
     @property
     def origin(self) -> str:
@@ -38,13 +40,14 @@ class OpenIdConnect:
         parts = urlsplit(self.provider.issuer)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def begin(self, redirect_uri: str) -> Begun:
-        """Where to send a browser; raises ProviderAway."""
+    def begin(self, redirect_uri: str, *, anew: bool = False) -> Begun:
+        """Where to send a browser; ``anew``: to prove there once more who one is. Raises ProviderAway."""
         metadata = self.provider.metadata()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        asked = self._strength.asked | ({"prompt": "login", "max_age": "0"} if anew else {})  # Core 1.0, 3.1.2.1
         with self._client(redirect_uri) as client:
             address, _ = client.create_authorization_url(
-                metadata.authorization_endpoint, state=state, code_verifier=verifier, nonce=nonce
+                metadata.authorization_endpoint, state=state, code_verifier=verifier, nonce=nonce, **asked
             )
         return Begun(state, nonce, verifier, str(address))
 
@@ -52,7 +55,8 @@ class OpenIdConnect:
         """Who came back with the provider's answer.
 
         Raises:
-            Unauthenticated: the sign-in was not begun in this browser, the provider refused, or its token is not valid.
+            Unauthenticated: the sign-in was not begun in this browser, the provider refused, its token is not valid, or
+                the sign-in is not as strong as is demanded.
             ProviderAway: it does not answer.
         """
         if not secrets.compare_digest(told.get("state", "").encode(), begun.state.encode()):
@@ -64,11 +68,20 @@ class OpenIdConnect:
         return self.provider.ask(lambda line: self._exchange(line, told["code"], begun, redirect_uri))
 
     def identify(self, presented: str) -> Identity:
-        """Whoever an access token on /v1 speaks for; raises Unauthenticated, ProviderAway."""
+        """Whoever an access token on /v1 speaks for.
+
+        Raises:
+            Unauthenticated: it is none of this provider for this service, or of too weak a sign-in.
+            Forbidden: it was not made for calling this service.
+            ProviderAway: the provider's keys are not known and cannot be had.
+        """
         if not self._audience:
             raise Unauthenticated("access tokens are not taken here (CLINICAL_MM_OIDC_AUDIENCE): send an API key")
         issuer = self.provider.metadata().issuer
-        return access_token(presented, self.provider.keys, issuer, self._audience, self._client_id)
+        identity = access_token(presented, self.provider.keys, issuer, self._audience, self._client_id)
+        self._strength.check(identity.claims)
+        check_scope(identity.claims, self._token_scope)
+        return identity
 
     def sign_out_address(self, token: str, back: str) -> str | None:
         """Where to send a browser that signs out (RP-Initiated Logout 1.0); None: there is no such place."""
@@ -101,11 +114,13 @@ class OpenIdConnect:
                 raise Unauthenticated(f"the sign-in service refused: {_printable(str(error.error))}") from error
         presented, access = str(token.get("id_token", "")), token.get("access_token")
         identity = id_token(presented, line.keys, line.metadata().issuer, self._client_id, begun.nonce, access)
+        self._strength.check(identity.claims)  # before userinfo, which is not signed, can add to them
+        proved_at = signed_in_at(identity.claims)
         if access is not None and not self._grants.values(identity.claims):  # some providers tell groups here alone
             more = line.userinfo(access)
             if more.get("sub") == identity.subject:  # Core 1.0, 5.3.2
                 identity = replace(identity, claims={**more, **identity.claims})
-        return SignedIn(identity, presented)
+        return SignedIn(identity, presented, proved_at)
 
 
 def _printable(text: str) -> str:

@@ -77,6 +77,11 @@ class SessionRow(OfProject, Base):
     """[[name of a project, role], ...] of a person, as the provider's claims gave them at sign-in."""
     id_token: Mapped[str | None]
     """What the provider wants to see when it is told of the sign-out."""
+    address: Mapped[str | None] = mapped_column(String(80))
+    browser: Mapped[str | None] = mapped_column(String(60))
+    """From where it was begun, so that its owner knows it again (seat.py); NULL = begun before this was kept."""
+    proved_at: Mapped[datetime | None]
+    """When its owner last showed a key, or proved to the provider who they are; NULL = it does not say when."""
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
     ends_at: Mapped[datetime] = mapped_column(index=True)

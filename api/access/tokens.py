@@ -18,12 +18,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from api.access.identity import Identity
-from api.problems import Unauthenticated
+from api.access.identity import LEEWAY_S, Identity
+from api.problems import Forbidden, Unauthenticated
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
-LEEWAY_S = 30
-"""How far clocks may differ."""
 LONGEST = 16_384
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 KeysOf = Callable[[str | None], KeySet]
@@ -66,6 +64,23 @@ def id_token(presented: str, keys: KeysOf, issuer: str, client_id: str, nonce: s
     except JoseError as error:
         raise Unauthenticated(f"the provider's ID token is not valid: {error}") from error
     return _identity(token.claims)
+
+
+def check_scope(claims: dict[str, Any], needed: str) -> None:
+    """Refuse an access token that was not made for calling this service.
+
+    Raises:
+        Forbidden: it lacks the scope (RFC 6750, 3.1), or its ``authorization_details`` (RFC 9396) narrow it in a way
+            that is not understood here.
+    """
+    told = claims.get("scope", claims.get("scp"))  # RFC 9068, 2.2.3; Entra and Okta call it scp
+    held = told.split() if isinstance(told, str) else told if isinstance(told, list) else []
+    if needed and needed not in held:
+        challenge = f'error="insufficient_scope", scope="{needed}"'
+        raise Forbidden(f"the access token lacks the scope {needed}", challenge=challenge)
+    if claims.get("authorization_details"):
+        challenge = 'error="insufficient_scope"'
+        raise Forbidden("authorization_details of access tokens are not understood here", challenge=challenge)
 
 
 def _verified(presented: str, keys: KeysOf) -> jwt.Token:

@@ -124,6 +124,9 @@ NAMES: dict[str, Name] = {
     "pages.enter": Name("session.enter", "session"),
     "pages.check_key": Name("session.sign_in", "session"),
     "pages.sign_out": Name("session.sign_out", "session"),
+    "pages.sessions": Name("session.list", "session"),
+    "pages.end_session": Name("session.end", "session"),
+    "pages.end_other_sessions": Name("session.end", "session"),
 }
 
 READS = frozenset({"cases.search_cases", "cases.count_found", "pages.search"})

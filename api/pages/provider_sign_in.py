@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, request, url_for
 from api.access.guard import public
 from api.access.identity import Begun, ProviderAway
 from api.pages.session import Sessions, forget_under_way
-from api.pages.sign_in import Shown, leave, local, new_visit, refused, said, shown_form
+from api.pages.sign_in import Shown, leave, local, new_visit, refused, said, seat, shown_form
 from api.problems import ServiceError, Unauthenticated
 from api.services import Services
 
@@ -31,7 +31,7 @@ def _add(pages: Blueprint, services: Services, sessions: Sessions, oidc: OpenIdC
     @public
     def begin() -> Shown:
         try:
-            begun = oidc.begin(_callback())
+            begun = oidc.begin(_callback(), anew="anew" in request.args)
         except ProviderAway as error:
             return refused(error)
         response = redirect(begun.address, 303)
@@ -57,7 +57,7 @@ def _add(pages: Blueprint, services: Services, sessions: Sessions, oidc: OpenIdC
             return refused(error)
         leave(services, sessions)
         visit = new_visit(signed_in=True)
-        services.sessions.begin_as(visit.nonce, person, found.id_token, found.identity.ends_at)
+        services.sessions.begin_as(visit.nonce, person, found, seat())
         response = redirect(local(after), 303)
         forget_under_way(response)  # type: ignore[arg-type]
         return response

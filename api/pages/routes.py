@@ -24,6 +24,7 @@ from api.pages import (
     models_page,
     project_page,
     provider_sign_in,
+    sessions_page,
     shadow_page,
     sign_in,
     training_page,
@@ -88,6 +89,7 @@ def blueprint(services: Services) -> Blueprint:
     pages.register_error_handler(HTTPException, _http_problem)
     sign_in.add(pages, services, sessions)
     provider_sign_in.add(pages, services, sessions)
+    sessions_page.add(pages, services, sessions)
     of_cases, of_models = (case_list, case_page, case_report, case_review), (models_page, comparison_page, shadow_page)
     for room in (*of_cases, training_page, training_run_page, *of_models, watching_page, audit_page, project_page):
         room.add(pages, services)
@@ -122,6 +124,7 @@ def _shared_by_all_pages(services: Services, sessions: Sessions) -> dict[str, An
         "signed_in": visit.signed_in,
         "open_projects": lambda: services.sessions.projects(visit.nonce) if visit.signed_in else [],
         "by_provider": services.oidc is not None,
+        "by_key": services.sessions.lives.by_key,
         "csrf_token": token,
         "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, token),
         "may": {str(role): caller is not None and caller.role.includes(role) for role in Role},

@@ -12,9 +12,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access.guard import needs, public
 from api.access.identity import ProviderAway
+from api.access.seat import Seat
 from api.access.service import Caller, Role
 from api.pages.session import Sessions, Visit, session_of_pages, signed_in, visit_of_request
-from api.problems import ServiceError, Unauthenticated
+from api.problems import Forbidden, ServiceError, Unauthenticated
 from api.services import Services
 
 SPENT = "This link was used already, or is too old. Start `clinical-mm demo` again for a new one, or paste a key."
@@ -33,6 +34,10 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
     @public
     def check_key() -> Shown:
         if token := request.form.get("token"):
+            try:
+                services.sessions.refuse_keys()
+            except Forbidden as error:
+                return refused(error)
             key_id = sessions.spend(token)
             if key_id is None:
                 return shown_form(SPENT), 401
@@ -60,12 +65,13 @@ def add(pages: Blueprint, services: Services, sessions: Sessions) -> None:
 
 def _enter(services: Services, sessions: Sessions, identify: Callable[[], Caller]) -> Shown:
     try:
+        services.sessions.refuse_keys()
         found = identify()
     except ServiceError as error:
         return refused(error)
     g.caller = found
     leave(services, sessions)
-    services.sessions.begin_by_key(new_visit(signed_in=True).nonce, found)
+    services.sessions.begin_by_key(new_visit(signed_in=True).nonce, found, seat())
     return redirect(local(said(request.values.get("next", ""))), 303)
 
 
@@ -91,6 +97,11 @@ def refused(error: ServiceError) -> AnyResponse:
 def shown_form(problem: str = "") -> str:
     """The form; ``problem`` is what was wrong."""
     return render_template("sign_in.html", next=request.values.get("next", ""), problem=problem)
+
+
+def seat() -> Seat:
+    """From where this request comes."""
+    return Seat.of(request.remote_addr or "", request.headers.get("User-Agent", ""))
 
 
 def leave(services: Services, sessions: Sessions) -> str | None:

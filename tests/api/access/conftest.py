@@ -25,7 +25,7 @@ def one_provider() -> Iterator[Provider]:
 @pytest.fixture
 def provider(one_provider: Provider) -> Iterator[Provider]:
     yield one_provider
-    one_provider.set(slow_s=0.0, groups_in_userinfo_alone=False)
+    one_provider.set(slow_s=0.0, userinfo_alone=[])
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
 def ada_is_a_clinician(clinic: Clinic) -> Iterator[None]:
     clinic.provider.tell("ada", groups=["radiology", "elsewhere"])
     yield
-    clinic.provider.set(slow_s=0.0, groups_in_userinfo_alone=False)
+    clinic.provider.set(slow_s=0.0, userinfo_alone=[])
     clinic.services.oidc.provider._away_until = 0.0
 
 
@@ -166,7 +166,7 @@ def test_whoever_is_granted_nothing_is_told_so(clinic: Clinic) -> None:
 
 
 def test_groups_may_be_told_by_userinfo_alone(clinic: Clinic) -> None:
-    clinic.provider.set(groups_in_userinfo_alone=True)
+    clinic.provider.set(userinfo_alone=["groups"])
     assert "clinician" in signed_in(clinic).get(f"{clinic.url}/").text
 
 
