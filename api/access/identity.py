@@ -46,7 +46,7 @@ class ProviderAway(NotReady):
     """The provider does not answer, or not as a provider does; API keys work all the same."""
 
     def __init__(self) -> None:
-        super().__init__("the sign-in service does not answer; API keys work all the same", retry_after_s=5)
+        super().__init__("the sign-in service does not answer; API keys open /v1 all the same", retry_after_s=5)
 
 
 def looks_like_token(presented: str) -> bool:

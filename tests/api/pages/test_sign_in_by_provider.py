@@ -237,7 +237,7 @@ def test_while_the_provider_is_away_the_page_says_so_and_keys_work(clinic: Clini
     answer = client.get(f"{clinic.url}/sign-in/provider")
     assert answer.elapsed < timedelta(seconds=3)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert "does not answer; API keys work all the same" in answer.text
+    assert "does not answer; API keys open /v1 all the same" in answer.text
     from api.access.service import Role
 
     _, secret = clinic.services.access.create_key(clinic.services.access.operator(), Role.VIEWER, "spare")
