@@ -17,7 +17,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.routing import Rule
 
+from api.access.own_sessions import NUMBER
 from api.access.service import Caller, Role
+from api.access.tables import SessionRow
 from api.app import create_app
 from api.audit.chain import EVENTS
 from api.audit.gate import is_told
@@ -28,6 +30,7 @@ from api.cases.tables import CaseRow
 from api.erasures.schemas import ErasureIn
 from api.ground.ids import new_id
 from api.ground.migrate import upgrade
+from api.ground.scope import everywhere
 from api.ground.secret import trail_key
 from api.services import Services, build
 from clinical_mm.case import Case, Patient
@@ -38,7 +41,8 @@ from torture.outcome import Outcome
 TITLE = "Calls and their entries in the audit trail"
 LAST = ("cases.erase_case", "erasures.erase", "keys.revoke_key")
 """What takes away that which other calls need."""
-SESSIONS = ("pages.check_key", "pages.sign_out")
+SESSIONS = ("pages.check_key", "pages.sign_out", "pages.end_other_sessions")
+"""What ends or changes the session that the other calls need."""
 REFUSED_WHEN_GOOD = {
     "models.rollback_model", "pages.roll_back",  # only one model has ever served when it is their turn
     "promotion.get_comparison", "models.get_report", "pages.report",  # nothing was compared or evaluated
@@ -131,10 +135,12 @@ def _call_all(
     for kind in kinds:
         for rule, method in _routes(app):
             request_id = str(uuid4())
-            client, token = callers[kind.who]
-            if rule.endpoint in SESSIONS:  # it would end the session that the other calls need
-                client, token = _caller(app, house.secrets[kind.who])
-            status = _call(client, token, rule, method, kind, house, request_id)
+            if rule.endpoint == "pages.end_session":
+                _caller(app, house.secrets["admin"])
+                house.parts["number"] = _newest_session(house)
+            status = _call(*callers[kind.who], rule, method, kind, house, request_id)
+            if rule.endpoint in SESSIONS:
+                callers[kind.who] = _caller(app, house.secrets[kind.who])
             entries = _entries(house, request_id)
             where = f"{name}: {method} {rule.rule} {kind.name} ({status})"
             if len(entries) != int(is_told(rule.endpoint)):
@@ -194,6 +200,12 @@ def _caller(app: Any, secret: str) -> tuple[FlaskClient, str]:
         client.post("/sign-in", data={"csrf_token": token, "key": secret})
         token = _token(client.get("/").text)
     return client, token
+
+
+def _newest_session(house: House) -> str:
+    with everywhere("sessions belong to no project"), house.services.ground.database.reading() as session:
+        newest = session.scalars(select(SessionRow.id).order_by(SessionRow.created_at.desc()).limit(1))
+        return newest.one()[:NUMBER]
 
 
 def _token(page: str) -> str:

@@ -201,7 +201,7 @@ def _good(server: Server, key: str, canary: Canary, seen: Seen) -> None:
         client.get("/v1/cases/counts", params={"q": canary.phrase})
         client.post("/v1/cases/search", json={"q": canary.family, "limit": 1})
         client.post("/v1/cases/counts", json={"q": canary.phrase})
-        client.post("/v1/cases/search", json={"q": canary.family, canary.family: canary.phrase})
+        client.post("/v1/cases/search", json={"q": canary.family, "limit": canary.phrase})
         client.get("/", params={"q": canary.family, "order": "newest"})
         client.post("/search", data={"q": canary.family, "order": "newest"})
         if sent.status_code != 201:
