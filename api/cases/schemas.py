@@ -7,7 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from clinical_mm.importing.case_json import CaseDocument, Measurement, Moment, Note
@@ -145,12 +154,17 @@ class SentConditions(CaseConditions):
     golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: ``57.0`` is a whole one (JSON Schema 2020-12, 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class SentFilter(CaseFilter):
     """Which cases, in which order, from where on, in such a body."""
 
     labelled: StrictBool | None = None
     golden: Annotated[StrictBool | None, Field(description="its label is locked, and it judges models")] = None
-    limit: Annotated[StrictInt, Field(ge=1, le=200)] = 50
+    limit: Annotated[StrictInt, Field(ge=1, le=200), BeforeValidator(_whole)] = 50
 
 
 class CaseCounts(BaseModel):

@@ -13,4 +13,5 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", ORDEALS)
 def test_the_service_survives(name: str) -> None:
-    assert importlib.import_module(f"torture.{name}").run(short=True).faults == []
+    faults = importlib.import_module(f"torture.{name}").run(short=True).faults
+    assert not faults, "\n".join(faults)

@@ -173,12 +173,17 @@ def test_a_wrong_filter_is_422_and_names_itself(client: httpx.Client, params: di
 
 @pytest.mark.parametrize(
     ("wanted", "pointer"),
-    [({"q": "x" * 201}, "/q"), ({"q": 4}, "/q"), ({"limit": "5"}, "/limit"), ({"labelled": "yes"}, "/labelled"),
+    [({"q": "x" * 201}, "/q"), ({"q": 4}, "/q"), ({"limit": "5"}, "/limit"), ({"limit": 5.5}, "/limit"), ({"labelled": "yes"}, "/labelled"),
      ({"golden": 1}, "/golden"), ({"cursor": "made up"}, "/cursor")],
 )  # fmt: skip
 def test_a_wrong_search_is_422_and_names_itself(client: httpx.Client, wanted: dict[str, Any], pointer: str) -> None:
     answer = client.post("/cases/search", json=wanted)
     assert (answer.status_code, [e["pointer"] for e in answer.json()["errors"]]) == (422, [pointer])
+
+
+def test_a_whole_number_may_be_written_with_a_point_as_json_has_it(client: httpx.Client, seven: list[str]) -> None:
+    answer = client.post("/cases/search", content='{"limit": 2.0}', headers={"Content-Type": "application/json"})
+    assert (answer.status_code, len(answer.json()["items"])) == (200, 2)
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda c: c[1:], lambda c: "zzz' OR 1=1", lambda c: c.swapcase()])
