@@ -45,7 +45,6 @@ def run() -> str:
 
 def measured(address: str, key: str) -> Iterator[tuple[int, float]]:
     """Predictions so far, and resident bytes then."""
-    process = serving_process(int(address.rsplit(":", 1)[1]))
     with httpx.Client(base_url=f"{address}/v1", headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
         ids = [case["id"] for case in client.get("/cases", params={"limit": 200}).json()["items"]]
         done = 0
@@ -55,7 +54,7 @@ def measured(address: str, key: str) -> Iterator[tuple[int, float]]:
                 for answer in pool.map(lambda case: client.post(f"/cases/{case}/predictions"), asked):
                     answer.raise_for_status()
                 done = mark
-                yield mark, settled(process)
+                yield mark, settled(serving_process(int(address.rsplit(":", 1)[1])))
 
 
 def serving_process(port: int) -> psutil.Process:
