@@ -79,7 +79,7 @@ class Besieged:
         return [server, *server.children(recursive=True)]
 
     def resident_mb(self, *, lasting: bool = False) -> float:
-        """Memory that the process tree holds for itself; ``lasting``: without decoders, which are replaced by and by."""
+        """Memory that the process tree holds for itself; ``lasting``: without decoders, which are replaced."""
         total = 0
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):

@@ -128,7 +128,8 @@ def table(files: Seen, bodies: Seen, originals: int, slow: list[str], memory: tu
             "",
             *lines,
             "",
-            f"Memory of the processes that last, decoders thus left out: {grown}. Slower than 2 s, again alone: {len(slow)}.",
+            f"Memory of the processes that last, decoders thus left out: {grown}.",
+            f"Slower than 2 s, again alone: {len(slow)}.",
         ]
     )
 
