@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,10 +55,10 @@ class Counting:
         options = PATIENCE if url.startswith(("redis", "valkey")) else {}
         try:
             shared = storage_from_string(url, wrap_exceptions=True, **options)
-            self._shared = SlidingWindowCounterRateLimiter(shared)
+            self._shared = None if isinstance(shared, MemoryStorage) else SlidingWindowCounterRateLimiter(shared)
         except (ConfigurationError, NotImplementedError) as error:
             raise InvalidConfig(f"CLINICAL_MM_RATE_LIMIT_STORAGE: {error}") from error
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._own, self._turn = SlidingWindowCounterRateLimiter(MemoryStorage()), threading.Lock()
         self._away_until = 0.0
 
     def spend(self, item: RateLimitItem, name: str) -> tuple[bool, Standing]:
@@ -69,13 +70,14 @@ class Counting:
         return self._ask(lambda limiter: (limiter.test(item, name), _standing(limiter, item, name)))
 
     def _ask(self, question: Question) -> tuple[bool, Standing]:
-        if time.monotonic() >= self._away_until:
+        if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 return question(self._shared)
             except StorageError as error:
                 self._away_until = time.monotonic() + AWAY_S
                 log.warning("requests are counted in memory: %s", type(error.storage_error).__name__)
-        return question(self._own)
+        with self._turn:  # two threads at once may start the same timer of the library's, which raises RuntimeError
+            return question(self._own)
 
 
 class Limits:

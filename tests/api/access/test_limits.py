@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from limits import parse
+from limits.storage import MemoryStorage
 
-from api.access.limits import Limits
+from api.access.limits import Counting, Limits
 from api.access.service import Access, Role
 from api.app import create_app
 from api.problems import RateLimited, TooBusy, Unauthenticated
@@ -176,3 +179,16 @@ def test_no_limit_is_no_limit() -> None:
 def test_a_wrong_key_still_reads_as_wrong(services: Any) -> None:
     with pytest.raises(Unauthenticated):
         services.access.authenticate("cmm_x_y", "10.0.0.1")
+
+
+def test_many_threads_at_once_are_counted_and_none_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_up_slowly(store: MemoryStorage) -> threading.Timer:
+        time.sleep(0.002)  # another thread's turn comes while the library is about to start the timer of its store
+        return store.__dict__["made"]
+
+    kept = property(looked_up_slowly, lambda store, made: store.__dict__.update(made=made))
+    monkeypatch.setattr(MemoryStorage, "timer", kept, raising=False)
+    counting, item = Counting("memory://"), parse("1000000/minute")
+    with ThreadPoolExecutor(8) as threads:
+        standings = list(threads.map(lambda _: counting.spend(item, "caller")[1], range(160)))
+    assert min(standing.remaining for standing in standings) == 1_000_000 - 160
