@@ -24,6 +24,7 @@ from api.ground.clock import now, rfc3339
 from api.ground.ids import first_id
 from api.services import Services
 from torture.house import House, house, postgresql_url
+from torture.whole_postgresql import programs, whole_postgresql
 
 TITLE = "A page of cases among a million (S9)"
 FEW, MANY = 1_000, 1_000_000
@@ -51,8 +52,8 @@ CODES = ["pneumonia", "covid-19", "heart-failure", "copd-exacerbation"]
 
 
 def run(many: int = MANY) -> str:
-    tables = []
-    with postgresql_url() as url, ExitStack() as stack:
+    tables, installed = [], programs()
+    with whole_postgresql(installed) if installed else postgresql_url() as url, ExitStack() as stack:
         for name, where in (("SQLite", ("", "")), ("PostgreSQL", (beside(url, "few"), beside(url, "many")))):
             few, full = (stack.enter_context(house(one)) for one in where)
             newest = [fill(few.services, FEW), fill(full.services, many)]
@@ -60,7 +61,8 @@ def run(many: int = MANY) -> str:
             print(tables[-1], file=sys.stderr, flush=True)
     head = (
         f"p95 of {TURNS} requests for each page, {LIMIT} cases a page; one client, in the server's process. A quarter "
-        "of the cases has a label, a tenth a review; one diagnosis is that of every thousandth case."
+        "of the cases has a label, a tenth a review; one diagnosis is that of every thousandth case, as is one word. "
+        f"PostgreSQL {'has' if installed else 'is without'} `pg_trgm`."
     )
     return "\n\n".join([head, *tables])
 
@@ -91,7 +93,7 @@ def fill(services: Services, count: int) -> datetime:
             session.execute(insert(CaseLabelRow), labels)
     if database.engine.dialect.name == "postgresql":
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE cases"))  # as its own housekeeping does after a while
+            connection.execute(text("VACUUM ANALYZE cases, case_labels"))  # as its own housekeeping does after a while
     return start + APART * (count - 1)
 
 
@@ -104,11 +106,12 @@ def row(project: str, moment: datetime, number: int, chance: random.Random) -> d
         "project_id": project,
         "external_id": f"acc-{number}",
         "patient_id": f"p-{number // 3}",
-        "note": " ".join(chance.choices(WORDS, k=16)),
+        "note": " ".join([*chance.choices(WORDS, k=16), *(["sarcoidosis"] if number % 1000 == 77 else [])]),
         "vitals": {"spo2": 90},
         "diagnoses": [code] if labelled or code == "tuberculosis" else None,
         "given_diagnoses": None,
         "review_state": state,
+        "golden_at": moment if number % 1000 == 4 else None,
         "contested": False,
         "uncertainty": round(chance.random(), 6) if number % 2 else NOT_KNOWN,
         "disagreement": round(chance.random(), 6) if number % 5 == 0 else NOT_KNOWN,
@@ -131,9 +134,12 @@ def pages(newest: datetime, count: int) -> dict[str, dict[str, Any]]:
         "unsure, by disagreement": {"review": "unsure", "order": "disagreement"},
         "a diagnosis (1 in 16)": {"diagnosis": "covid-19"},
         "a rare diagnosis (1 in 1,000)": {"diagnosis": "tuberculosis"},
+        "a rare diagnosis, as worklist": {"diagnosis": "tuberculosis", "order": "worklist"},
+        "the golden set (1 in 1,000)": {"golden": True},
         "stored in the last day": {"since": rfc3339(newest - timedelta(days=1))},
         "stored in the last ten minutes": {"since": rfc3339(newest - timedelta(minutes=10))},
         "a word": {"q": "wheeze"},
+        "a rare word (1 in 1,000)": {"q": "sarcoidosis"},
         "one external id": {"q": f"acc-{count // 2}"},
     }
 

@@ -119,7 +119,9 @@ class PlainFilter(PlainConditions):
 class CaseConditions(PlainConditions):
     """The same, and words, which may be a patient's name or number."""
 
-    q: Annotated[str | None, Field(max_length=200, description="words in external id, patient id or note")] = None
+    q: Annotated[
+        str | None, Field(max_length=200, description="words in external id, patient id, note; a case's id")
+    ] = None
 
 
 class CaseFilter(PlainFilter, CaseConditions):

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, select, text
 from sqlalchemy.orm import LoaderCriteriaOption, Mapped, mapped_column, relationship, with_loader_criteria
 
 from api.ground.database import Base
@@ -14,6 +14,8 @@ from api.ground.fence import OfProject, fenced_through
 
 NOT_KNOWN = -1.0
 """Sorts last on every database, where NULL would sort first on one and last on the other."""
+
+LOCKED = text("golden_at IS NOT NULL")
 
 
 class ReviewState(IntEnum):
@@ -32,12 +34,15 @@ class CaseRow(OfProject, Base):
     __tablename__ = "cases"
     __table_args__ = (
         UniqueConstraint("project_id", "external_id"),
-        Index("ix_cases_project_id_id", "project_id", "id"),
+        Index("ix_cases_project_id_id", "project_id", "id", unique=True),
         Index("ix_cases_review_state", "project_id", "review_state", "id"),
         Index("ix_cases_worklist", "project_id", "review_state", "uncertainty", "id"),
         Index("ix_cases_uncertainty", "project_id", "uncertainty", "id"),
         Index("ix_cases_disagreement", "project_id", "disagreement", "id"),
         Index("ix_cases_information", "project_id", "information", "id"),
+        Index("ix_cases_review_state_disagreement", "project_id", "review_state", "disagreement", "id"),
+        Index("ix_cases_review_state_information", "project_id", "review_state", "information", "id"),
+        Index("ix_cases_golden", "project_id", "id", sqlite_where=LOCKED, postgresql_where=LOCKED),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

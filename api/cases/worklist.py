@@ -85,10 +85,10 @@ def count(session: Session, project_id: str, wanted: CaseConditions, also: Seque
 def _conditions(project_id: str, wanted: CaseConditions, also: Sequence[str]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [CaseRow.project_id == project_id]
     if wanted.q:
-        found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note, CaseRow.id)
+        found = (CaseRow.external_id, CaseRow.patient_id, CaseRow.note)
         in_words = [column.icontains(wanted.q, autoescape=True) for column in found]
         named = [column.in_(also) for column in (CaseRow.patient_id, CaseRow.external_id)] if also else []
-        conditions.append(or_(*in_words, *named))
+        conditions.append(or_(*in_words, *named, CaseRow.id == wanted.q))  # each by an index, so that all are
     if wanted.diagnosis:
         label = aliased(CaseLabelRow)  # not the one that a page may be joined with
         labels = (label.project_id == project_id, label.code == wanted.diagnosis)

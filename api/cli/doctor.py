@@ -68,6 +68,7 @@ def examine(settings: Settings, port: int) -> Iterator[Row]:
         ("secrets", _secrets),
         ("database", _database),
         ("database version", _database_version),
+        ("search for words", _words),
         ("clock", partial(_of_store, "clock")),
         ("job worker", partial(_of_store, "workers")),
         ("blobs", _blobs),
@@ -186,6 +187,17 @@ def _database_version(settings: Settings) -> tuple[str, str]:
 
     try:
         return _told(Store(settings.sqlalchemy_url).version())
+    except SQLAlchemyError:
+        return _told(UNKNOWN)
+
+
+def _words(settings: Settings) -> tuple[str, str]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from api.observing.store import UNKNOWN, Store
+
+    try:
+        return _told(Store(settings.sqlalchemy_url).words())
     except SQLAlchemyError:
         return _told(UNKNOWN)
 

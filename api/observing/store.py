@@ -47,6 +47,10 @@ WORDS = {
 """What the driver tells in words alone, where it is refused at the door."""
 START = "start it, and see that CLINICAL_MM_DATABASE_URL names it and no firewall stands between"
 UNKNOWN = warn("not known while the database does not answer", "mend the database first")
+INDEX_WORDS = (
+    "as its superuser run `CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE INDEX CONCURRENTLY ix_cases_words ON cases "
+    "USING gin (external_id gin_trgm_ops, patient_id gin_trgm_ops, note gin_trgm_ops)`"
+)
 UPGRADE = "run `clinical-mm db upgrade`, or restart `serve`, which does so"
 
 
@@ -84,6 +88,14 @@ class Store:
         if number < OLDEST_POSTGRESQL:
             return warn(f"{told}, which its makers no longer mend", f"move to {OLDEST_POSTGRESQL // 10000} or newer")
         return fine(told)
+
+    def words(self) -> Finding:
+        """Whether words of ids and notes are looked up, or looked for case by case; raises SQLAlchemyError."""
+        if self._sqlite:
+            return fine("case by case, as SQLite does: seconds among a million")
+        with self._engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT to_regclass('ix_cases_words')").scalar_one()
+        return warn("case by case: seconds among a million", INDEX_WORDS) if found is None else fine("by an index")
 
     def _migrated(self, connection: Connection) -> Finding:
         here, known = _revision(connection), revisions()
