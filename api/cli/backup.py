@@ -49,6 +49,10 @@ def make(destination: Path) -> None:
     """Rows, blobs, models and logs of all projects; a folder gets a file named by the moment.
 
     Keys come as hashes; the secret that signs sessions does not come along, nor do settings.
+
+    \b
+    Example:
+      clinical-mm backup make /backups
     """
     from api.backups.making import make as make_backup
 
@@ -66,7 +70,12 @@ def make(destination: Path) -> None:
 @backup.command()
 @click.argument("file", type=FILE)
 def verify(file: Path) -> None:
-    """Read all of a backup and compare every hash, count and reference."""
+    """Read all of a backup and compare every hash, count and reference.
+
+    \b
+    Example:
+      clinical-mm backup verify /backups/clinical-mm-20260301T020000Z.tar
+    """
     from api.backups.restoring import verify as verify_backup
 
     with _bars() as tell:
@@ -77,7 +86,12 @@ def verify(file: Path) -> None:
 @backup.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Backups that were made and, as far as is known, still exist."""
+    """Backups that were made and, as far as is known, still exist.
+
+    \b
+    Example:
+      clinical-mm backup list --json
+    """
     from api.backups.known import known
 
     with services() as built:
@@ -88,7 +102,12 @@ def list_(as_json: bool) -> None:
 @backup.command()
 @click.argument("backup_id", metavar="ID")
 def discarded(backup_id: str) -> None:
-    """Say that no copy of a backup is left: certificates of erasing stop naming it."""
+    """Say that no copy of a backup is left: certificates of erasing stop naming it.
+
+    \b
+    Example:
+      clinical-mm backup discarded backup_0dj3...
+    """
     from api.backups.known import discard
 
     with services() as built:

@@ -72,7 +72,13 @@ def import_(path: Path, format_: str, project: str, as_json: bool) -> None:
 @project_option
 @json_option
 def list_(labelled: bool | None, query: str | None, limit: int, project: str, as_json: bool) -> None:
-    """Cases, newest first."""
+    """Cases, newest first.
+
+    \b
+    Example:
+      clinical-mm cases list --unlabelled --limit 20
+      clinical-mm cases list --json | jq -r '.[].id'
+    """
     from api.cases.schemas import CaseFilter
 
     with services() as built:
@@ -147,7 +153,12 @@ def list_golden(project: str, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @project_option
 def export(folder: Path, project: str) -> None:
-    """Write every case as cases.jsonl + files, which ``import --format folder`` reads."""
+    """Write every case as cases.jsonl + files, which ``import --format folder`` reads.
+
+    \b
+    Example:
+      clinical-mm cases export ./cases --project ward-3
+    """
     from tqdm import tqdm
 
     from clinical_mm.importing.folder import write_folder
@@ -188,7 +199,12 @@ def measure(project: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @project_option
 def delete(case_id: str, yes: bool, project: str) -> None:
-    """Erase a case: row, predictions, reviews and files."""
+    """Erase a case: row, predictions, reviews and files.
+
+    \b
+    Example:
+      clinical-mm cases delete case_0dj3...
+    """
     with services() as built:
         caller = operator(built, project)
         case = built.cases.get(caller, case_id)
@@ -246,6 +262,11 @@ def erase_again(certificates: tuple[Path, ...], project: str) -> None:
 @cases.command()
 @project_option
 def certificates(project: str) -> None:
-    """Every certificate of erasing, newest first, as JSON."""
+    """Every certificate of erasing, newest first, as JSON.
+
+    \b
+    Example:
+      clinical-mm cases certificates | jq '.[] | select(.complete | not)'
+    """
     with services() as built:
         print_json(built.erasures.list(operator(built, project)).model_dump(mode="json")["items"])

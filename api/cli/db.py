@@ -19,7 +19,12 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Bring the database to this version's tables (serve does it by itself)."""
+    """Bring the database to this version's tables (serve does it by itself).
+
+    \b
+    Example:
+      clinical-mm backup /backups && clinical-mm db upgrade
+    """
     from api.ground.migrate import current
     from api.ground.migrate import upgrade as migrate
 
@@ -29,7 +34,12 @@ def upgrade() -> None:
 
 @db.command()
 def current() -> None:
-    """The revision the database is at."""
+    """The revision the database is at.
+
+    \b
+    Example:
+      clinical-mm db current
+    """
     from api.ground.migrate import current as revision
 
     click.echo(revision(settings_from_environment()) or "empty: no migration has run; run `clinical-mm db upgrade`")

@@ -49,7 +49,13 @@ def create(role: str, name: str, expires: str | None, expires_days: int | None, 
 @project_option
 @json_option
 def list_(project: str, as_json: bool) -> None:
-    """Keys of the project; secrets are not kept, so none is shown."""
+    """Keys of the project; secrets are not kept, so none is shown.
+
+    \b
+    Example:
+      clinical-mm keys list
+      clinical-mm keys list --project ward-3 --json
+    """
     with services() as built:
         rows = [k.model_dump(mode="json") for k in built.access.list_keys(operator(built, project))]
     columns = ["id", "name", "role", "created_at", "last_used_at", "expires_at", "revoked_at"]
@@ -60,7 +66,12 @@ def list_(project: str, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @project_option
 def revoke(key_id: str, project: str) -> None:
-    """End a key now."""
+    """End a key now.
+
+    \b
+    Example:
+      clinical-mm keys revoke key_0dj3...
+    """
     with services() as built:
         built.access.revoke(operator(built, project), key_id)
     click.echo(f"revoked {key_id}")

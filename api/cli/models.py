@@ -34,7 +34,13 @@ def models() -> None:
 @project_option
 @json_option
 def list_(project: str, as_json: bool) -> None:
-    """Models, newest first."""
+    """Models, newest first.
+
+    \b
+    Example:
+      clinical-mm models list
+      clinical-mm models list --json | jq -r ".[0].id"
+    """
     with services() as built:
         rows = [m.model_dump(mode="json") for m in built.models.list(operator(built, project))]
     columns = ["id", "config", "serving", "created_at", "headline"]
@@ -45,7 +51,12 @@ def list_(project: str, as_json: bool) -> None:
 @click.argument("model_id", metavar="ID")
 @project_option
 def show(model_id: str, project: str) -> None:
-    """One model with its card and metrics, as JSON."""
+    """One model with its card and metrics, as JSON.
+
+    \b
+    Example:
+      clinical-mm models show model_0dj3...
+    """
     with services() as built:
         print_json(built.models.get(operator(built, project), model_id).model_dump(mode="json"))
 
@@ -55,7 +66,13 @@ def show(model_id: str, project: str) -> None:
 @click.option("--reason", help="why; needed where its comparison rejected the model")
 @project_option
 def promote(model_id: str, reason: str | None, project: str) -> None:
-    """Let a model serve, from the next request on."""
+    """Let a model serve, from the next request on.
+
+    \b
+    Example:
+      clinical-mm models promote model_0dj3...
+      clinical-mm models promote model_0dj3... --reason "better on the ward's own cases"
+    """
     with services() as built:
         built.promotions.promote(operator(built, project), model_id, reason)
     click.echo(f"serving {model_id}")
@@ -133,7 +150,12 @@ def card(model_id: str, page: Path | None, project: str) -> None:
 @models.command()
 @project_option
 def rollback(project: str) -> None:
-    """Let the model serve that served before."""
+    """Let the model serve that served before.
+
+    \b
+    Example:
+      clinical-mm models rollback --project ward-3
+    """
     with services() as built:
         model = built.models.rollback(operator(built, project))
     click.echo(f"serving {model.id}")

@@ -22,7 +22,12 @@ def people() -> None:
 @people.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Everyone who ever came."""
+    """Everyone who ever came.
+
+    \b
+    Example:
+      clinical-mm people list
+    """
     with services() as built:
         rows = [p.model_dump(mode="json") for p in built.people.list()]
     columns = ["id", "name", "subject", "last_used_at", "blocked_at"]
@@ -33,7 +38,12 @@ def list_(as_json: bool) -> None:
 @click.argument("person_id", metavar="ID")
 @project_option
 def block(person_id: str, project: str) -> None:
-    """Shut someone out now, whatever the provider says; the project is where the trail tells of it."""
+    """Shut someone out now, whatever the provider says; the project is where the trail tells of it.
+
+    \b
+    Example:
+      clinical-mm people block person_0dj3...
+    """
     with services() as built:
         built.people.block(operator(built, project), person_id, blocked=True)
     click.echo(f"blocked {person_id}")
@@ -43,7 +53,12 @@ def block(person_id: str, project: str) -> None:
 @click.argument("person_id", metavar="ID")
 @project_option
 def unblock(person_id: str, project: str) -> None:
-    """Let someone in again."""
+    """Let someone in again.
+
+    \b
+    Example:
+      clinical-mm people unblock person_0dj3...
+    """
     with services() as built:
         built.people.block(operator(built, project), person_id, blocked=False)
     click.echo(f"unblocked {person_id}")

@@ -33,7 +33,12 @@ def projects() -> None:
 @projects.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Every project."""
+    """Every project.
+
+    \b
+    Example:
+      clinical-mm projects list
+    """
     with services() as built:
         rows = [p.model_dump(mode="json") for p in built.projects.list()]
     columns = ["name", "read_first", "deidentify", "created_at"]

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from api.cli import COMMANDS
+from api.cli import COMMANDS, cli
 
 
 @pytest.fixture
@@ -35,6 +36,22 @@ def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
     assert answer.returncode == 0, answer.stderr
     assert "Example:" in answer.stdout
     assert f"clinical-mm {name}" in answer.stdout
+
+
+def lacking_examples(command: click.Command, context: click.Context) -> list[str]:
+    """The commands below this one, and itself, whose help shows no call of theirs."""
+    below = command.commands.values() if isinstance(command, click.Group) else []
+    found = [name for one in below for name in lacking_examples(one, click.Context(one, context, one.name))]
+    shown = command.get_help(context).partition("Example:")[2]
+    return found if context.command_path in shown else [*found, context.command_path]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_below_another_has_an_example_too(name: str) -> None:
+    above = click.Context(cli, info_name="clinical-mm")
+    command = cli.get_command(above, name)
+    assert command is not None
+    assert lacking_examples(command, click.Context(command, above, name)) == []
 
 
 def test_an_unknown_command_is_a_usage_error(run) -> None:
