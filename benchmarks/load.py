@@ -47,6 +47,8 @@ class Memory:
         if len(kept) < 4:
             return None
         hours, mib = np.array(kept).T
+        if np.ptp(mib) == 0:
+            return 0.0, 0.0  # the fit of a constant has no interval
         fit = stats.linregress(hours, mib)
         return float(fit.slope), float(fit.stderr * stats.t.ppf(0.975, len(kept) - 2))
 
