@@ -10,8 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from api.access.service import Caller
+from api.ground.ids import FORM
 
-_ID = re.compile(r"[a-z]{2,20}_[0-9a-hjkmnp-tv-z]{20}")
+_ID = re.compile(FORM)
 
 
 @dataclass

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.ground.ids import FORM
+
 
 class AuditEventOut(BaseModel):
     """One call or act: who, when, what, from where, with what result; and its place in the hash chain."""
@@ -39,7 +41,7 @@ class AuditQuery(BaseModel):
     """Which entries."""
 
     model_config = ConfigDict(extra="forbid")
-    object_id: str | None = Field(None, max_length=80)
+    object_id: str | None = Field(None, pattern=f"^{FORM}$", description="an identifier; no words, which may be a name")
     action: str | None = Field(None, max_length=60)
     result: str | None = Field(
         None, max_length=20, description="`changed`, `answered`, `unchanged`, or a status such as `403`"

@@ -8,6 +8,8 @@ import time
 from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+FORM = r"[a-z]{2,20}_[0-9a-hjkmnp-tv-z]{20}"
+"""What every identifier looks like, as a regular expression."""
 _lock = threading.Lock()
 _last_ms = 0
 

@@ -53,7 +53,16 @@ def test_another_project_sees_none_of_it(client_as: Callable[[str], httpx.Client
 
 
 @pytest.mark.parametrize(
-    "params", [{"limit": 0}, {"cursor": "x"}, {"cursor": 0}, {"cursor": 10**30}, {"who": "me"}, {"action": "a\x00"}]
+    "params",
+    [
+        {"limit": 0},
+        {"cursor": "x"},
+        {"cursor": 0},
+        {"cursor": 10**30},
+        {"who": "me"},
+        {"action": "a\x00"},
+        {"object_id": "Smith"},
+    ],
 )
 def test_a_wrong_question_is_422(client: httpx.Client, params: dict[str, Any]) -> None:
     assert client.get("/audit", params=params).status_code == 422
