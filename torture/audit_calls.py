@@ -38,7 +38,7 @@ from clinical_mm.phantom import draw
 from torture.databases import databases
 from torture.outcome import Outcome
 
-TITLE = "Calls and their entries in the audit trail"
+TITLE = "Calls and their entries in the audit trail (R8)"
 LAST = ("cases.erase_case", "erasures.erase", "keys.revoke_key")
 """What takes away that which other calls need."""
 SESSIONS = ("pages.check_key", "pages.sign_out", "pages.end_other_sessions")

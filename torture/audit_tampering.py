@@ -28,7 +28,7 @@ from api.settings import Settings
 from torture.databases import databases
 from torture.outcome import Outcome
 
-TITLE = "An audit trail that is tampered with"
+TITLE = "An audit trail that is tampered with (R8)"
 ENTRIES, ANCHORED = 120, (30, 60, 90)
 """The last 30 have no anchor yet: they are held by the signed head alone."""
 Rows = list[dict[str, Any]]
