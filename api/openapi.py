@@ -109,6 +109,11 @@ def document(app: OpenAPI, catalogue: Catalogue) -> Json:
     return whole
 
 
+def _takes_nothing(schema: Json) -> bool:
+    """Whether an empty object fits."""
+    return "required" not in schema and all(map(_takes_nothing, schema.get("oneOf", ())))
+
+
 def _complete(operation: Json, method: str, schemas: Json) -> None:
     """Bodies, headers, refusals, links and examples of one operation."""
     takes, gives = operation.pop("x-takes", []), operation.pop("x-gives", [])
@@ -116,7 +121,7 @@ def _complete(operation: Json, method: str, schemas: Json) -> None:
         operation["requestBody"] = BODIES[body]
     elif "requestBody" in operation:
         sent = schemas[operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
-        operation["requestBody"]["required"] = bool(sent.get("required"))  # no body at all is an empty object
+        operation["requestBody"]["required"] = not _takes_nothing(sent)  # no body at all is an empty object
     parameters = operation.setdefault("parameters", [])
     answers: Json = operation["responses"]
     statuses = {*ALWAYS, *((404,) if any(p["in"] == "path" for p in parameters) else ())}

@@ -32,6 +32,7 @@ from api.ground.logs import configure
 from api.ground.migrate import upgrade
 from api.ground.scope import whole_process
 from api.listener import Listener
+from api.observing.environment import port as free_port
 from api.rolling import Draining, Readiness, RollingArbiter
 from api.settings import Settings
 from clinical_mm.errors import InvalidConfig
@@ -55,10 +56,13 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     ``sign_in_as``: id of a key; a link that signs one browser in as its holder is printed with the address.
 
     Raises:
-        InvalidConfig: authentication is off on an address that others can reach.
+        InvalidConfig: authentication is off on an address that others can reach, or the port cannot be had.
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
+    found = free_port(port, host)
+    if found.state != "ok":
+        raise InvalidConfig(f"port {found.detail}: {found.do}")
     configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     tracing.check(settings.otlp_endpoint)
     _allow_many_files()

@@ -24,6 +24,7 @@ BY_ITS_SCHEMA: dict[str, str] = {
     "fields a verdict takes depends on the verdict: told in the schema's description",
     r"Extra inputs are not permitted|^no configuration|^cannot set": "a configuration has a schema of its own",
     r"^baselines:|has no such diagnosis|does not offer": "what a model can explain differs from model to model",
+    r"takes cases only without identity": "whether a note or a file tells who it is about takes reading it",
     r"must lie between the years": "a pattern beside a format is more than generators of data can follow",
 }
 """Detail of a refusal -> why no schema says it: what fits the schema, and is refused all the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import os
+import errno
 import resource
 import socket
 import stat
@@ -25,6 +25,10 @@ ENOUGH_FILES = 1024
 ROUND_TRIP_S = 5.0
 STORES = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")
 """The variables by which an object store that is not the cloud's own is named."""
+DO_ABOUT_PORT = {
+    errno.EADDRINUSE: "`serve` runs already, or another program has it: serve --port N",
+    errno.EACCES: "below 1024 only root may: serve --port N, and a proxy before it",
+}
 LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 OPEN = {"http", "redis"}
 GUARDED = {"require", "verify-ca", "verify-full"}
@@ -109,15 +113,16 @@ def _leaves(clamd: str) -> bool:
     return bool(clamd) and not clamd.startswith("/") and urlsplit(f"//{clamd}").hostname not in LOOPBACK
 
 
-def port(number: int) -> Finding:
-    """Whether ``serve`` would get its port."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", number))
-        except OSError as error:
-            told = f"{number} cannot be had: {os.strerror(error.errno or 0)}"
-            return warn(told, "`serve` runs already, or another program has it: serve --port N")
+def port(number: int, host: str = "127.0.0.1") -> Finding:
+    """Whether ``serve`` would get its port; 0 = any that is free."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        told = f"{number} on {host} cannot be had: {error.strerror or error}"
+        return warn(told, DO_ABOUT_PORT.get(error.errno or 0, "see that the address is one of this machine's"))
     return fine(f"{number} is free")
 
 

@@ -24,6 +24,8 @@ _NUMBER_LEAD = (
     r"(?:mrn|m\.r\.n\.|medical record(?: number| no\.?)?|patient id|pt id|id|account|acct|accession|acc|record|chart|"
     r"case|visit|encounter|policy|insurance|member|license|licence|dea|npi|ssn|social security)"
 )
+_NO_AGE = r"(?!\d{1,3}-(?:year|month|week|day)s?-old\b)"
+"""As in "An interesting case. 68-year-old male"."""
 _STREET = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Court|Ct|Way|Place|Pl|Square|Terrace|Parkway)"
 
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -44,7 +46,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "ID",
         re.compile(
-            rf"\b{_NUMBER_LEAD}\b[\s:#.]{{0,3}}(?:no\.?|number|num|id)?[\s:#.]{{0,3}}(?P<kept>[A-Z]{{0,4}}-?\d[\w-]{{3,40}})",
+            rf"\b{_NUMBER_LEAD}\b[\s:#.]{{0,3}}(?:no\.?|number|num|id)?[\s:#.]{{0,3}}{_NO_AGE}"
+            r"(?P<kept>[A-Z]{0,4}-?\d[\w-]{3,40})",
             re.IGNORECASE,
         ),
     ),

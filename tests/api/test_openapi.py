@@ -67,6 +67,13 @@ def test_each_operation_tells_the_refusals_that_it_may_give(document: dict[str, 
     assert {"409", "412"} <= set(refused)
 
 
+def test_a_body_may_be_left_out_where_nothing_in_it_is_needed(document: dict[str, Any]) -> None:
+    bodies = {path: body["required"] for method, path, o in operations(document) if (body := o.get("requestBody"))}
+    assert bodies["/v1/keys"]
+    assert bodies["/v1/erasures"], "whom to erase is said one way or the other"
+    assert not bodies["/v1/cases/search"]
+
+
 def test_each_operation_tells_its_headers(document: dict[str, Any]) -> None:
     named = {op["operationId"]: op for _, _, op in operations(document)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -54,6 +55,14 @@ def test_without_authentication_only_the_machine_itself_is_served(workspace: Pat
     settings = BareSettings(workspace=workspace, auth="off")
     with pytest.raises(InvalidConfig, match="CLINICAL_MM_AUTH=off is refused"):
         run(settings, host=host, port=0, threads=1)
+    assert not workspace.exists()
+
+
+def test_a_port_that_another_program_has_is_refused_before_anything_is_made(workspace: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(InvalidConfig, match=rf"port {taken} on 127\.0\.0\.1 cannot be had: .*serve --port N"):
+            run(BareSettings(workspace=workspace), host="127.0.0.1", port=taken, threads=1)
     assert not workspace.exists()
 
 

@@ -98,7 +98,10 @@ def test_a_port_that_another_program_has_is_told() -> None:
         other.listen()
         number = other.getsockname()[1]
         assert port(number).state == "warn"
-    assert port(number).state == "ok"
+        assert "serve --port N" in port(number).do
+        assert port(number, "0.0.0.0").state == "warn"
+    assert port(number).state == port(0).state == "ok"
+    assert port(number, "no.such.host.invalid").state == "warn"
 
 
 @pytest.fixture

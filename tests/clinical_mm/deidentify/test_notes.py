@@ -61,6 +61,7 @@ def test_what_looks_like_an_identifier_is_masked(note: str, stored: str) -> None
         "BP 120/80, pulse 112, SpO2 88 %, temperature 38.6, platelets 250000.",
         "O2 at 2-3 L, 3/5 strength, 5-10 mg, L4-L5, T1 and T2, EF 55-60 %.",
         "Hemoglobin A1c 7.2, CPK 1200, 1.5 x 2.0 x 3.1 cm; 64-year-old since 2019.",
+        "SYNTHETIC CASE. 68-year-old male. Interesting case: 3-month-old girl. At this visit 14-day-old.",
         "Parkinson's disease, Foley catheter, Bell palsy, Crohn disease.",
         "Takes 81 mg aspirin, 1000 mg metformin in May or June, per Dr's order.",
     ],
