@@ -9,6 +9,7 @@ from api.cases.schemas import CaseOut
 from clinical_mm.catalogue import Catalogue
 
 SEXES = {"F": "female", "M": "male", "O": "other", "U": "sex unknown"}
+NO_BREAK = "\N{NO-BREAK SPACE}"
 MODALITIES = {"imaging": "image", "text": "note", "vitals": "vitals", "words": "note's words"}
 
 
@@ -20,7 +21,7 @@ def moment(value: datetime | None) -> str:
 def person(case: CaseOut) -> str:
     """Sex and age."""
     age = case.patient.age_years
-    parts = [SEXES.get(case.patient.sex or "", ""), "" if age is None else f"{age:g} years"]
+    parts = [SEXES.get(case.patient.sex or "", ""), "" if age is None else f"{age:g}{NO_BREAK}years"]
     return ", ".join(part for part in parts if part) or "sex and age unknown"
 
 
@@ -33,8 +34,8 @@ def name_of(actor: str) -> str:
 def has(case: CaseOut) -> str:
     """What the case brings."""
     files = len(case.files)
-    image = "" if not files else ("image" if files == 1 else f"{files} images")
-    vitals = f"{len(case.vitals)} vitals" if case.vitals else ""
+    image = "" if not files else ("image" if files == 1 else f"{files}{NO_BREAK}images")
+    vitals = f"{len(case.vitals)}{NO_BREAK}vitals" if case.vitals else ""
     return ", ".join(part for part in (image, "note" if case.note else "", vitals) if part)
 
 

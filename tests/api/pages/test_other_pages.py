@@ -31,6 +31,20 @@ def test_the_list_is_walked_by_keyboard(clinician: Page, ward: Ward) -> None:
     expect(clinician.locator("h1")).to_have_text("walk-a")  # the search travels along
 
 
+@pytest.mark.parametrize("width", [1440, 1280, 1024, 768])
+def test_nothing_is_wider_than_a_laptop_or_a_tablet(sign_in: Callable[[Role], Page], ward: Ward, width: int) -> None:
+    ward.services.predictions.create(ward.admin, ward.whole_case())
+    page = sign_in(Role.ADMIN)
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in ("/", "/training", "/models", "/watching", "/project", "/audit", "/sessions"):
+        page.goto(f"{ward.url}{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    if width >= 1280:
+        page.goto(f"{ward.url}/")
+        cut = "[...document.querySelectorAll('table.cases')].filter(t => t.scrollWidth > t.clientWidth).length"
+        assert page.evaluate(cut) == 0
+
+
 def test_the_list_filters_by_label(clinician: Page, ward: Ward) -> None:
     case_id = ward.note_only("a filter finds me")
     clinician.goto(ward.list_of(case_id))
