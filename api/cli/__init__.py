@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -71,12 +72,15 @@ def cli(ctx: click.Context, debug: bool) -> None:
     whole_process("the command line is the operator's")
 
 
+OTHERS = 0o007
+"""What those who are neither owner nor group may do with a file that is made here: nothing."""
+
+
 def main() -> None:
     """Entry point: exit 0, 1 (it failed, one clear line on stderr) or 2 (usage)."""
+    os.umask(os.umask(OTHERS) | OTHERS)
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        sys.exit(cli.main(standalone_mode=False))  # None, or the code that a command exits with
     except click.Abort:
         _fail("stopped")
     except click.ClickException as error:

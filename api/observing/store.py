@@ -94,6 +94,8 @@ class Store:
         if self._sqlite:
             return fine("case by case, as SQLite does: seconds among a million")
         with self._engine.connect() as connection:
+            if _revision(connection) is None:
+                return warn("not known while there are no tables", UPGRADE)
             found = connection.exec_driver_sql("SELECT to_regclass('ix_cases_words')").scalar_one()
         return warn("case by case: seconds among a million", INDEX_WORDS) if found is None else fine("by an index")
 

@@ -118,6 +118,20 @@ def test_an_unknown_import_format_lists_the_known_ones(run, tmp_path: Path) -> N
     assert "covid-chestxray" in answer.stderr
 
 
+def test_the_doctor_exits_with_1_where_a_check_fails(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINICAL_MM_CLAMD", "127.0.0.1:1")
+    answer = run("doctor", "--json")
+    assert [f["check"] for f in json.loads(answer.stdout) if f["state"] == "fail"] == ["virus scanner"]
+    assert answer.returncode == 1
+
+
+def test_what_the_command_line_makes_is_closed_to_others(run, tmp_path: Path) -> None:
+    assert run("db", "upgrade").returncode == 0
+    made = [tmp_path / "workspace", *(tmp_path / "workspace").rglob("*")]
+    assert tmp_path / "workspace" / "clinical_mm.db" in made
+    assert [path for path in made if path.stat().st_mode & 0o007] == []
+
+
 def test_the_doctor_names_every_check(run) -> None:
     answer = run("doctor", "--json")
     findings = {f["check"]: f["state"] for f in json.loads(answer.stdout)}
