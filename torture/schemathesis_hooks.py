@@ -47,6 +47,12 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
     return not any(re.search(pattern, detail) for pattern in excuses)
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: Any, value: Any) -> bytes:
+    """Lines as they are; what is no text, to be refused, as JSON."""
+    return (value if isinstance(value, str) else json.dumps(value, default=str)).encode()
+
+
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Give each request an Idempotency-Key of its own, where it has one that is valid: one for all would act once."""

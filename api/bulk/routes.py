@@ -21,7 +21,7 @@ from api.bulk.schemas import (
     ResultPage,
     ResultQuery,
 )
-from api.bulk.sent import SentFile, SentImport, sent_import
+from api.bulk.sent import A_CASE, SentFile, SentImport, sent_import
 from api.bulk.service import Bulk
 from api.ground.bodies import OTHER_PARTS
 from api.ground.spool import SpoolFile
@@ -46,7 +46,7 @@ IMPORT_BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["cases"],
                 "properties": {
-                    "cases": {"type": "string", "contentMediaType": "application/x-ndjson", "pattern": "[!-~]"},
+                    "cases": {"type": "string", "contentMediaType": "application/x-ndjson", "pattern": A_CASE},
                     "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/dicom"}},
                 },
                 "additionalProperties": False,

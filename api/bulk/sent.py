@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from api.problems import Invalid, PointedError
 from clinical_mm.digests import content_hash
 
 NAME = 500
+A_CASE = "[!-~]"
+"""What text holds that is not blank, and that no JSON is without; as a regular expression of JSON Schema."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def sent_import(cases: bytes, files: Sequence[SentFile], most_lines: int) -> Sen
         raise _fault("/cases", "must not hold NUL")
     # not splitlines: a JSON text may hold U+2028 and its like as they are
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    if not lines:
+    if not re.search(A_CASE, text):
         raise _fault("/cases", "holds no line")
     if len(lines) > most_lines:
         raise _fault("/cases", f"{len(lines)} lines; one import may have {most_lines}")

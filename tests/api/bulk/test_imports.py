@@ -201,6 +201,7 @@ def test_the_same_key_makes_one_import(client: httpx.Client, stored: Stored) -> 
         ({"files": [("files", ("1.png", b"x"))]}, 422, "/cases"),
         (sent(b""), 422, "/cases"),
         (sent(b"\n \n"), 422, "/cases"),
+        (sent("é\n\u00a0".encode()), 422, "/cases"),
         (sent(b"\xff\xfe"), 422, "/cases"),
         (sent(b'{"patient": "\x00"}'), 422, "/cases"),
         ({"files": [*sent(b"{}")["files"], ("cases", ("b", b"{}"))]}, 422, "/cases"),
