@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 OPEN_FILES = 65_536
-JOB_WORKER_ENDS_S = 5
+JOB_WORKER_ENDS_S, PORT_S = 5, 5
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client keeps its counts in files that every web process reads."""
 KEEP_S = 65
@@ -60,9 +60,7 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     """
     if settings.auth == "off" and not _is_loopback(host):
         raise InvalidConfig(f"CLINICAL_MM_AUTH=off is refused on {host}: everybody who reaches it would be admin")
-    found = free_port(port, host)
-    if found.state != "ok":
-        raise InvalidConfig(f"port {found.detail}: {found.do}")
+    _wait_for_port(port, host)
     configure(settings.log_format, settings.log_level, settings.otlp_logs_endpoint)
     tracing.check(settings.otlp_endpoint)
     _allow_many_files()
@@ -70,6 +68,15 @@ def run(settings: Settings, *, host: str, port: int, threads: int, sign_in_as: s
     _apart(_tidy, settings)
     with _shared_metrics(settings.processes):
         Server(settings, host, port, threads, sign_in_as).run()
+
+
+def _wait_for_port(port: int, host: str) -> None:
+    """Web processes whose first one was killed let go of it only when they notice."""
+    until = time.monotonic() + PORT_S
+    while (found := free_port(port, host)).state != "ok":
+        if time.monotonic() >= until:
+            raise InvalidConfig(f"port {found.detail}: {found.do}")
+        time.sleep(0.2)
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types

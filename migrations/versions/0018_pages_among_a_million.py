@@ -1,6 +1,6 @@
 """Indexes for pages of cases that walked through all of them.
 
-PostgreSQL looks up words by ``pg_trgm`` (PostgreSQL documentation, F.35), where the server has it and lets us: it comes
+PostgreSQL looks up words by ``pg_trgm`` (its documentation, appendix F), where the server has it and lets us: it comes
 with the server's package or image, and since version 13 a database's owner may create it. Without it words are looked
 for case by case; ``clinical-mm doctor`` says so, and how to add it later.
 """

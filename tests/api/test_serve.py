@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from api.serve import run
+from api.serve import _wait_for_port, run
 from clinical_mm.errors import InvalidConfig
 from clinical_mm.phantom import draw
 from tests.api.conftest import BareSettings
@@ -58,12 +59,24 @@ def test_without_authentication_only_the_machine_itself_is_served(workspace: Pat
     assert not workspace.exists()
 
 
-def test_a_port_that_another_program_has_is_refused_before_anything_is_made(workspace: Path) -> None:
+def test_a_port_that_another_program_has_is_refused_before_anything_is_made(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.serve.PORT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         with pytest.raises(InvalidConfig, match=rf"port {taken} on 127\.0\.0\.1 cannot be had: .*serve --port N"):
             run(BareSettings(workspace=workspace), host="127.0.0.1", port=taken, threads=1)
     assert not workspace.exists()
+
+
+def test_a_port_that_a_killed_server_still_holds_for_a_moment_is_waited_for() -> None:
+    other = socket.create_server(("127.0.0.1", 0))
+    taken = other.getsockname()[1]
+    letting_go = threading.Timer(0.5, other.close)
+    letting_go.start()
+    _wait_for_port(taken, "127.0.0.1")
+    letting_go.join()
 
 
 @pytest.mark.slow
