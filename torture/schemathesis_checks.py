@@ -23,7 +23,7 @@ LONGEST_S = 3600
 
 
 def run(short: bool) -> Outcome:
-    examples = 3 if short else 30
+    examples = 3 if short else 100
     told, faults = [], []
     with postgresql_url() as url:
         for name, where, phases in (("SQLite", "", ALL), ("PostgreSQL", url, QUICK if short else ALL)):
