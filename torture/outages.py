@@ -31,7 +31,9 @@ from torture.outcome import Outcome
 from torture.postgresql import postgresql
 
 TITLE = "The database or the object store gone under load (R9)"
-GONE_S, SHORT_GONE_S, CLIENTS, MOST_S, BACK_S = 30.0, 2.5, 8, 2.0, 5.0
+GONE_S, CLIENTS, MOST_S, BACK_S = 30.0, 8, 2.0, 5.0
+SHORT_GONE_S, SHORT_MOST_S = 7.0, 6.0
+"""The short form runs beside other tests, which take seconds from it: there a wait for the end of it all is a fault."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Outage:
 
 
 def run(short: bool) -> Outcome:
-    gone = SHORT_GONE_S if short else GONE_S
+    gone, most = (SHORT_GONE_S, SHORT_MOST_S) if short else (GONE_S, MOST_S)
     with tempfile.TemporaryDirectory(prefix="cmm-gone-") as folder, postgresql() as database, object_store() as store:
         environment = {
             "CLINICAL_MM_DATABASE_URL": database.url,
@@ -83,7 +85,7 @@ def run(short: bool) -> Outcome:
         with Server(settings.workspace, environment, ("serve", "--threads", str(2 * CLIENTS))) as server:
             load, outages = _under_load(server.url, key, ways, gone)
             lost = _lost(server.url, key, load)
-    return Outcome("\n".join(_table(gone, load, outages, lost)), list(_faults(load, outages, lost)))
+    return Outcome("\n".join(_table(gone, load, outages, lost)), list(_faults(load, outages, lost, most)))
 
 
 def _key(settings: Settings) -> str:
@@ -183,7 +185,7 @@ def _table(gone: float, load: Load, outages: list[Outage], lost: int) -> Iterato
         yield f"| {outage.name} | {told} | {max(took):.2f} | {late} | {_back_after(load, outage):.1f} |"
 
 
-def _faults(load: Load, outages: list[Outage], lost: int) -> Iterator[str]:
+def _faults(load: Load, outages: list[Outage], lost: int, most: float) -> Iterator[str]:
     if lost:
         yield f"{lost} acknowledged cases are lost or changed"
     other = Counter(c.status for c in load.calls if c.status not in {200, 201, 503})
@@ -191,9 +193,9 @@ def _faults(load: Load, outages: list[Outage], lost: int) -> Iterator[str]:
         yield f"answers that are neither good nor 503 with Retry-After: {dict(other)}"
     for outage in outages:
         calls = _during(load, outage)
-        late = [c for c in calls if c.ended - c.began > MOST_S]
+        late = [c for c in calls if c.ended - c.began > most]
         if late:
-            yield f"{outage.name}: {len(late)} answers took longer than {MOST_S:.0f} s"
+            yield f"{outage.name}: {len(late)} answers took longer than {most:.0f} s"
         if not any(c.status == 503 for c in calls):
             yield f"{outage.name}: nobody was told, so it was not gone"
         if (back := _back_after(load, outage)) > BACK_S:
