@@ -32,7 +32,7 @@ from torture.postgresql import postgresql
 
 TITLE = "The database or the object store gone under load (R9)"
 GONE_S, CLIENTS, MOST_S, BACK_S = 30.0, 8, 2.0, 5.0
-SHORT_GONE_S, SHORT_MOST_S = 7.0, 6.0
+SHORT_GONE_S, SHORT_MOST_S = 5.0, 4.5
 """The short form runs beside other tests, which take seconds from it: there a wait for the end of it all is a fault."""
 
 
