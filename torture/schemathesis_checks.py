@@ -12,8 +12,9 @@ from pathlib import Path
 
 from api.services import Services
 from api.training.watching import POLL_S
-from torture.house import furnish, house, postgresql_url
+from torture.house import furnish, house
 from torture.outcome import Outcome
+from torture.postgresql import postgresql
 
 TITLE = "Whatever a schema allows or forbids: Schemathesis, all checks (R4)"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -25,8 +26,8 @@ LONGEST_S = 3600
 def run(short: bool) -> Outcome:
     examples = 3 if short else 100
     told, faults = [], []
-    with postgresql_url() as url:
-        for name, where, phases in (("SQLite", "", ALL), ("PostgreSQL", url, QUICK if short else ALL)):
+    with postgresql() as server:
+        for name, where, phases in (("SQLite", "", ALL), ("PostgreSQL", server.url, QUICK if short else ALL)):
             with house(where, max_upload_mb=8) as served:
                 furnish(served.services)
                 said = check(served.address, served.key, phases, examples)

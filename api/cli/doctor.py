@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
+from operator import methodcaller
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,9 @@ from api.cli.output import json_option, print_rows
 from api.observing.finding import Finding
 from api.settings import Settings, secret_files, settings_from_environment
 from clinical_mm.errors import ClinicalMMError, UnsupportedFile
+
+if TYPE_CHECKING:
+    from api.observing.store import Store
 
 DECODERS = {
     "JPEG (12 bits, lossless)": "imagecodecs",
@@ -67,8 +72,8 @@ def examine(settings: Settings, port: int) -> Iterator[Row]:
         ("settings", _names),
         ("secrets", _secrets),
         ("database", _database),
-        ("database version", _database_version),
-        ("search for words", _words),
+        ("database version", partial(_asked, methodcaller("version"))),
+        ("search for words", partial(_asked, methodcaller("words"))),
         ("clock", partial(_of_store, "clock")),
         ("job worker", partial(_of_store, "workers")),
         ("blobs", _blobs),
@@ -180,24 +185,13 @@ def _database(settings: Settings) -> tuple[str, str]:
     return _told(found)
 
 
-def _database_version(settings: Settings) -> tuple[str, str]:
+def _asked(ask: Callable[[Store], Finding], settings: Settings) -> tuple[str, str]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from api.observing.store import UNKNOWN, Store
 
     try:
-        return _told(Store(settings.sqlalchemy_url).version())
-    except SQLAlchemyError:
-        return _told(UNKNOWN)
-
-
-def _words(settings: Settings) -> tuple[str, str]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from api.observing.store import UNKNOWN, Store
-
-    try:
-        return _told(Store(settings.sqlalchemy_url).words())
+        return _told(ask(Store(settings.sqlalchemy_url)))
     except SQLAlchemyError:
         return _told(UNKNOWN)
 

@@ -8,16 +8,18 @@ import pytest
 
 from api.ground.migrate import upgrade
 from api.services import build
-from benchmarks.load import Memory, measure, postgresql
+from benchmarks.load import Memory, measure
 from benchmarks.storm import MIX, Clients
 from tests.api.conftest import BareSettings
+from torture.postgresql import postgresql
 
 
 @pytest.mark.slow
 @pytest.mark.postgresql
 def test_mixed_traffic_meets_no_error(tmp_path: Path, trained_bundle: Path) -> None:
     workspace = tmp_path / "workspace"
-    with postgresql() as url:
+    with postgresql() as server:
+        url = server.url
         settings = BareSettings(workspace=workspace, database_url=url)
         upgrade(settings)
         services = build(settings)
