@@ -20,7 +20,7 @@ from api.cases.identity import Identity
 from api.cases.intake import PIXELS, CheckedFile, as_image, body_sha256, check_files, spool
 from api.cases.scanning import refuse_infected
 from api.cases.schemas import CaseChange, CaseConditions, CaseCounts, CaseFilter, CaseIn, CaseOut, CasePage, Upload
-from api.cases.sweep import discard_unused
+from api.cases.sweep import discard_unused, removing
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseLabelRow, CaseRow, ReviewState, StagedFileRow
 from api.cases.views import case_out, core_case, hashed_case
 from api.ground.clock import now
@@ -159,7 +159,7 @@ class Cases:
     def erase(self, caller: Caller, case_id: str, seen: Collection[str] | None = None) -> None:
         """Erase a case: row, predictions, explanations, reviews, and the blobs that no other case uses."""
         caller.require(Role.ADMIN)
-        with self._ground.blobs.removing():
+        with removing(self._ground):
             with self._ground.database.transaction() as session:
                 row = self.row(session, caller.project_id, case_id, lock=True)
                 _match(row, seen)
@@ -170,7 +170,7 @@ class Cases:
         self._ground.database.wipe()
 
     def remove(self, session: Session, rows: Sequence[CaseRow]) -> Sequence[str]:
-        """Take cases out within a transaction and ``blobs.removing()``; gives the blobs that nothing else uses."""
+        """Take cases out within a transaction and ``removing``; gives the blobs that nothing else uses."""
         ids, cases = [row.id for row in rows], [hashed_case(row) for row in rows]
         mine = select(BlobUseRow.sha256).where(BlobUseRow.case_id.in_(ids)).distinct()
         others = select(BlobUseRow.sha256).where(BlobUseRow.case_id.not_in(ids))

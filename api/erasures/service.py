@@ -17,7 +17,7 @@ from api.access.service import Caller, Role
 from api.audit.service import Audit
 from api.backups.tables import BackupRow
 from api.cases.service import Cases
-from api.cases.sweep import in_use
+from api.cases.sweep import in_use, removing
 from api.cases.tables import BlobUseRow, CaseFileRow, CaseRow
 from api.erasures.copies import stop_copies
 from api.erasures.schemas import (
@@ -62,7 +62,7 @@ class Erasures:
         """
         caller.require(Role.ADMIN)
         whose = CaseRow.patient_id == wanted.patient if wanted.cases is None else CaseRow.id.in_(wanted.cases)
-        with self._ground.blobs.removing():
+        with removing(self._ground):
             with self._ground.database.transaction() as session:
                 waiting = NOTHING
                 if wanted.patient is not None:
@@ -88,7 +88,7 @@ class Erasures:
             row = session.get(ErasureRow, erasure_id)
         if row is None or row.project_id != caller.project_id:
             raise NotFound("no such certificate in this project")
-        with self._ground.blobs.removing():
+        with removing(self._ground):
             return self._finish(row)
 
     def _erase(self, session: Session, caller: Caller, whose: ColumnElement[bool], waiting: Waiting) -> ErasureRow:

@@ -31,6 +31,8 @@ MOMENT_MS = 200
 """So long a hurried transaction waits for another writer."""
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
+SETTLE_MS = 10_000
+"""So long the transactions under way are waited for."""
 _HURRIED = "hurried"
 PATIENT = {
     "connect_timeout": CONNECT_S,
@@ -155,6 +157,17 @@ class Database:
         with self._sessions(info={"scope": scope.here()}) as session:
             session.connection(execution_options={"reading": True})
             yield session
+
+    def settle(self, *tables: str) -> None:
+        """Wait until each transaction that has written to these tables is over; raises OperationalError.
+
+        PostgreSQL goes on with a commit whose client was killed. SQLite's transactions end with their process.
+        """
+        if self.engine.dialect.name == "sqlite":
+            return
+        for table in tables:  # one lock at a time: whoever holds one and waits for another never waits for us
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {SETTLE_MS}; LOCK TABLE {table} IN SHARE MODE")
 
     def wipe(self) -> None:
         """After erasing: let nothing of it lie in the log or among dead rows (``wiping.py``)."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from api.cases.sweep import sweep_orphans
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
 from tests.clinical_mm.pictures.dicoms import dicom, ramp
@@ -134,15 +132,3 @@ def test_a_synthetic_case_is_marked_and_no_caller_can_mark_one(services: Any, cl
     case = services.cases.submit_case(caller, Case.from_files(note="Fever.", images=[png()]), synthetic=True)
     assert case.synthetic
     assert client.post("/cases", json=case_json(synthetic=True)).status_code == 422
-
-
-def test_the_sweep_removes_what_a_crash_left_and_nothing_else(
-    client: httpx.Client, services: Any, stored: Stored, tmp_path: Path
-) -> None:
-    case = client.post("/cases", **multipart(case_json(), ("a.png", png(1)))).json()
-    before = state_of(stored)
-    services.ground.blobs.put(b"written for a case that never was")
-    assert state_of(stored) != before
-    assert sweep_orphans(services.ground) == 1
-    assert state_of(stored) == before
-    assert client.get(f"/cases/{case['id']}/files/0").content == png(1)
