@@ -187,7 +187,7 @@ def _compare(services: Services, url: str, key: str, tally: Tally) -> None:
 
 def _table(tallies: list[Tally]) -> Iterator[str]:
     yield f"{CLIENTS} clients, cases of two files, seed {SEED}. Three in ten kills take the web process alone first."
-    yield "On PostgreSQL one commit in five takes up to 4 s, so that a killed process's commits end after the next start."
+    yield "On PostgreSQL one commit in five takes up to 4 s: what a killed process asked for ends after the next start."
     yield ""
     yield "| what | SQLite | PostgreSQL | target |"
     yield "|---|---|---|---|"
