@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import socket
 import struct
 import tempfile
@@ -264,8 +263,3 @@ def large_png() -> bytes:
     out = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(out, "PNG")
     return out.getvalue()
-
-
-if __name__ == "__main__":
-    outcome = run(short=True)
-    print(outcome.table, json.dumps(outcome.faults, indent=1), sep="\n")

@@ -132,8 +132,3 @@ def erase_but(client: httpx.Client, kept: str) -> None:
 
 def told(answers: Counter[int]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
-
-
-if __name__ == "__main__":
-    outcome = run(short=True)
-    print(outcome.table, outcome.faults, sep="\n")

@@ -267,7 +267,3 @@ def places(value: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
         yield value, key
         if isinstance(inner, dict):
             yield from places(inner)
-
-
-if __name__ == "__main__":
-    print(run(short=True))

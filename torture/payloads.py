@@ -357,8 +357,3 @@ def schema(database: Path) -> list[tuple[str, ...]]:
     """Every table and index, as the database describes them."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-if __name__ == "__main__":
-    outcome = run(short=True)
-    print(outcome.table, *outcome.faults, sep="\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -126,7 +125,3 @@ def _faults(timings: list[Timing]) -> Iterator[str]:
             yield f"{timing.into}: {timing.missing} cases are missing, changed or too many"
         if timing.seconds > MOST_S:
             yield f"{timing.into}: {timing.seconds:.0f} s"
-
-
-if __name__ == "__main__":
-    print(json.dumps(run(short=True).faults))
