@@ -153,6 +153,7 @@ CORE_STATUS: dict[type[core.ClinicalMMError], HTTPStatus] = {
     core.InvalidCase: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.UnsupportedFile: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     core.UnreadableFile: HTTPStatus.UNPROCESSABLE_ENTITY,
+    core.DamagedFile: HTTPStatus.INTERNAL_SERVER_ERROR,
     core.DecoderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     core.InvalidConfig: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, Self
 
 from clinical_mm.digests import content_hash
-from clinical_mm.errors import InvalidCase
+from clinical_mm.errors import DamagedFile, InvalidCase
 
 Sex = Literal["F", "M", "O", "U"]
 """Administrative sex as HL7 and DICOM (0010,0040) code it: female, male, other, unknown."""
@@ -36,8 +36,18 @@ class ImageFile:
     """Where the bytes are stored under it; else it is computed when needed."""
 
     def read(self) -> bytes:
-        """The file's bytes."""
-        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        """The file's bytes; raises DamagedFile where they are not those of ``known_sha256`` any more."""
+        if isinstance(self.source, bytes):
+            return self.source
+        try:
+            data = self.source.read_bytes()
+        except FileNotFoundError as error:
+            if self.known_sha256 is None:
+                raise
+            raise DamagedFile(self.known_sha256, "gone") from error
+        if self.known_sha256 not in (None, content_hash(data).hexdigest()):
+            raise DamagedFile(str(self.known_sha256), "changed")
+        return data
 
     @cached_property
     def sha256(self) -> str:

@@ -8,6 +8,7 @@ ClinicalMMError
 │   └── Identified         it tells who the patient is, and must not
 ├── UnsupportedFile        the bytes are not of a kind that is read here
 ├── UnreadableFile         the bytes claim a supported kind, but do not decode
+├── DamagedFile            a stored file is gone, or its bytes are no longer those that were stored
 ├── DecoderUnavailable     no process to decode a file in: all are busy, or none starts
 ├── InvalidConfig          a model configuration that cannot be used
 ├── InvalidBundle          a folder that is not a trained model, or not a safe one
@@ -19,6 +20,7 @@ ClinicalMMError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class ClinicalMMError(Exception):
@@ -60,6 +62,18 @@ class UnsupportedFile(ClinicalMMError):
 
 class UnreadableFile(ClinicalMMError):
     """The bytes claim to be a supported kind, but do not decode (HTTP 422)."""
+
+
+class DamagedFile(ClinicalMMError):
+    """A stored file that is gone, or whose bytes are no longer those that were stored (HTTP 500)."""
+
+    def __init__(self, sha256: str, how: Literal["gone", "changed"]) -> None:
+        super().__init__(sha256, how)
+        self.sha256, self.how = sha256, how
+
+    def __str__(self) -> str:
+        told = "is gone" if self.how == "gone" else "is not what was stored"
+        return f"file {self.sha256} {told}: `clinical-mm cases verify` names the cases it belongs to"
 
 
 class DecoderUnavailable(ClinicalMMError):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from api.ground.scope import whole_process
 
@@ -16,6 +17,9 @@ REPOSITORY = Path(__file__).parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# Beside a training an answer may take longer than the five seconds that httpx waits; how long is no test's question.
+DEFAULT_TIMEOUT_CONFIG.read = DEFAULT_TIMEOUT_CONFIG.connect = 30.0
 
 whole_process("tests look into every project; a request of the server they start stands in its caller's alone")
 

@@ -23,7 +23,6 @@ from api.backups.rows import copy_rows, count_rows, see_every_row
 from api.backups.tables import BackupRow
 from api.cases.sweep import in_use
 from api.cases.tables import BlobUseRow, CaseRow
-from api.ground.blobs import BlobMissing
 from api.ground.clock import now
 from api.ground.database import Database
 from api.ground.ground import Ground
@@ -34,6 +33,7 @@ from api.models.tables import ModelRow
 from api.problems import Conflict
 from api.training.tables import TrainingRunRow
 from clinical_mm.digests import content_hash
+from clinical_mm.errors import DamagedFile
 
 WORKING_FILES = ("snapshot", "out/checkpoint", "out/bundle", "out/search/trial/")
 AT_ONCE = 500
@@ -129,14 +129,9 @@ def _pack_blobs(ground: Ground, rows: Connection, writer: Writer, tell: Tell) ->
     missing = set()
     for done, digest in enumerate(wanted, 1):
         try:
-            data = ground.blobs.get(digest)
-        except BlobMissing:
+            writer.add(f"blobs/{digest[:2]}/{digest[2:]}", ground.blobs.get(digest))
+        except DamagedFile:
             missing.add(digest)
-        else:
-            if content_hash(data).hexdigest() == digest:
-                writer.add(f"blobs/{digest[:2]}/{digest[2:]}", data)
-            else:
-                missing.add(digest)
         tell("blobs", done, len(wanted))
     return missing
 

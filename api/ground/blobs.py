@@ -9,10 +9,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +24,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from api.ground.pulse import SILENT_S, Pulse
 from api.ground.tracing import traced
 from api.problems import NotReady
-from clinical_mm.digests import content_hash
-from clinical_mm.errors import ClinicalMMError, InvalidConfig
+from clinical_mm.digests import content_hash, file_hash
+from clinical_mm.errors import DamagedFile, InvalidConfig
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,10 +41,6 @@ _LOOK_S = 0.1
 RETRY_AFTER_S = 2
 PIECE = 2**20
 """Bytes of a blob that are in memory at once, at least, where it is read in pieces."""
-
-
-class BlobMissing(ClinicalMMError):
-    """A blob that the database names is not in the store."""
 
 
 class BlobsAway(NotReady):
@@ -96,7 +93,7 @@ class Blobs:
         if path is None:
             # again, where it is there: the sweep spares young blobs
             self._ask(lambda: obstore.put(self._store, _key(digest), data))
-        elif not path.is_file():
+        elif not _holds(path, digest):
             self._write(path, data)
         return digest
 
@@ -106,31 +103,31 @@ class Blobs:
         path = self.path(digest)
         if path is None:
             self._ask(lambda: obstore.put(self._store, _key(digest), source))
-        elif not path.is_file():
+        elif not _holds(path, digest):
             self._link(source, path)
 
     @traced("blob.get")
     def get(self, digest: str) -> bytes:
-        """The bytes of that SHA-256; raises BlobMissing."""
+        """The bytes of that SHA-256; raises DamagedFile."""
         try:
-            return self._ask(lambda: bytes(obstore.get(self._store, _key(digest)).bytes()))
+            data = self._ask(lambda: bytes(obstore.get(self._store, _key(digest)).bytes()))
         except FileNotFoundError as error:
-            raise BlobMissing(f"blob {digest} is not in the store") from error
+            raise DamagedFile(digest, "gone") from error
+        if content_hash(data).hexdigest() != digest:
+            raise DamagedFile(digest, "changed")
+        return data
 
     @traced("blob.get")
     def pieces(self, digest: str) -> Iterator[bytes]:
-        """The same, a piece at a time; raises BlobMissing before the first."""
+        """The same, a piece at a time; raises DamagedFile before the first, or at the latest before the last."""
         try:
             found = self._ask(lambda: obstore.get(self._store, _key(digest)))
         except FileNotFoundError as error:
-            raise BlobMissing(f"blob {digest} is not in the store") from error
+            raise DamagedFile(digest, "gone") from error
         stream = iter(found.stream(PIECE))
-
-        def read() -> Iterator[bytes]:
-            while (piece := self._ask(lambda: next(stream, None))) is not None:
-                yield bytes(piece)
-
-        return read()
+        read = iter(lambda: self._ask(lambda: next(stream, None)), None)
+        checked = _checked((bytes(piece) for piece in read), digest)
+        return chain(list(islice(checked, 1)), checked)
 
     def exists(self, digest: str) -> bool:
         """Whether the store holds that SHA-256."""
@@ -149,11 +146,8 @@ class Blobs:
         self._ask(lambda: obstore.put(self._store, name, data))
 
     def get_named(self, name: str) -> bytes:
-        """That object's bytes; raises BlobMissing."""
-        try:
-            return self._ask(lambda: bytes(obstore.get(self._store, name).bytes()))
-        except FileNotFoundError as error:
-            raise BlobMissing(f"{name} is not in the store") from error
+        """That object's bytes; raises FileNotFoundError."""
+        return self._ask(lambda: bytes(obstore.get(self._store, name).bytes()))
 
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Every blob's SHA-256 with the moment it was written."""
@@ -274,6 +268,28 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether it lies there as it was stored: what comes again mends a file that is damaged."""
+    try:
+        with path.open("rb") as file:
+            return file_hash(file) == digest
+    except FileNotFoundError:
+        return False
+
+
+def _checked(pieces: Iterable[bytes], digest: str) -> Iterator[bytes]:
+    """The same pieces; DamagedFile is raised instead of the last one where they are not what was stored."""
+    found, last = content_hash(), b""
+    for piece in pieces:
+        if last:
+            yield last
+        found.update(piece)
+        last = piece
+    if found.hexdigest() != digest:
+        raise DamagedFile(digest, "changed")
+    yield last
 
 
 def _key(digest: str) -> str:

@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from api.ground.blobs import BlobMissing, Blobs
+from api.ground.blobs import Blobs
 from clinical_mm.digests import content_hash
 from clinical_mm.errors import InvalidBundle
 
@@ -59,7 +59,7 @@ class Bundles:
             fresh = folder.with_name(f"{folder.name}.new-{secrets.token_hex(4)}")
             for name, digest in listed.items():
                 self._fetch(model_id, name, digest, fresh)
-        except BlobMissing:
+        except FileNotFoundError:
             return folder
         with suppress(OSError):  # another thread or process was quicker
             fresh.rename(folder)

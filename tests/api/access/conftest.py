@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+import api.access.oidc
+import api.access.provider
 from api.app import create_app
 from api.services import build
 from api.settings import Settings
@@ -23,7 +25,9 @@ def one_provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def provider(one_provider: Provider) -> Iterator[Provider]:
+def provider(one_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    for module in (api.access.provider, api.access.oidc):
+        monkeypatch.setattr(module, "DEADLINE_S", 20.0)  # beside other tests it may be slow; a test of that says so
     yield one_provider
     one_provider.set(slow_s=0.0, userinfo_alone=[])
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from api.ground.blobs import BlobMissing, Blobs
+from api.ground.blobs import PIECE, Blobs
+from clinical_mm.errors import DamagedFile
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -33,7 +34,7 @@ def test_a_deleted_blob_is_missing_and_deleting_again_is_no_error(blobs: Blobs) 
     blobs.delete(digest)
     blobs.delete(digest)
     assert not blobs.exists(digest)
-    with pytest.raises(BlobMissing):
+    with pytest.raises(DamagedFile):
         blobs.get(digest)
 
 
@@ -48,6 +49,31 @@ def test_a_file_is_put_under_its_hash_and_stays_where_it_is(blobs: Blobs, tmp_pa
     blobs.put_file(source, digest)
     assert (blobs.get(digest), source.read_bytes()) == (b"a film", b"a film")
     source.unlink()
+    assert blobs.get(digest) == b"a film"
+
+
+@pytest.mark.parametrize("size", [1, PIECE, 3 * PIECE + 1])
+def test_a_blob_that_has_changed_is_not_given_away(size: int, tmp_path: Path) -> None:
+    blobs = Blobs("", tmp_path / "blobs")
+    digest = blobs.put(b"x" * size)
+    assert b"".join(blobs.pieces(digest)) == b"x" * size
+    Path(str(blobs.path(digest))).write_bytes(b"x" * (size - 1) + b"y")
+    with pytest.raises(DamagedFile, match="is not what was stored"):
+        blobs.get(digest)
+    with pytest.raises(DamagedFile, match="is not what was stored"):
+        list(blobs.pieces(digest))
+
+
+@pytest.mark.parametrize("again", ["put", "put_file"])
+def test_what_comes_again_mends_a_blob_that_has_changed(again: str, tmp_path: Path) -> None:
+    blobs, source = Blobs("", tmp_path / "blobs"), tmp_path / "source"
+    source.write_bytes(b"a film")
+    digest = blobs.put(b"a film")
+    Path(str(blobs.path(digest))).write_bytes(b"a fi")
+    if again == "put":
+        blobs.put(b"a film")
+    else:
+        blobs.put_file(source, digest)
     assert blobs.get(digest) == b"a film"
 
 

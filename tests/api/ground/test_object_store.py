@@ -15,11 +15,11 @@ from api.backups.making import make
 from api.backups.restoring import restore
 from api.cases import sweep
 from api.cli.doctor import examine
-from api.ground.blobs import BlobMissing, Blobs, BlobsAway
+from api.ground.blobs import Blobs, BlobsAway
 from api.models.bundles import Bundles
 from api.services import build
 from api.settings import Settings
-from clinical_mm.errors import InvalidConfig
+from clinical_mm.errors import DamagedFile, InvalidConfig
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import BareSettings, case_json, listening, png
 from torture.objects import BUCKET, ObjectStore, credentials, object_store
@@ -63,7 +63,7 @@ def test_blobs_are_put_got_listed_and_deleted(blobs: Blobs) -> None:
     blobs.delete(digest)
     blobs.delete(digest)
     assert (blobs.exists(digest), list(blobs.list())) == (False, [])
-    with pytest.raises(BlobMissing):
+    with pytest.raises(DamagedFile):
         blobs.get(digest)
 
 
@@ -74,7 +74,7 @@ def test_a_large_blob_goes_through_whole(blobs: Blobs) -> None:
     pieces = list(blobs.pieces(digest))
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) < len(data) / 2, "never whole in memory"
-    with pytest.raises(BlobMissing):
+    with pytest.raises(DamagedFile):
         blobs.pieces("0" * 64)
 
 
