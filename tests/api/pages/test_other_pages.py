@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -31,14 +31,26 @@ def test_the_list_is_walked_by_keyboard(clinician: Page, ward: Ward) -> None:
     expect(clinician.locator("h1")).to_have_text("walk-a")  # the search travels along
 
 
+@pytest.fixture
+def shadow(ward: Ward, trained_bundle: object) -> Iterator[str]:
+    """The id of a model in shadow: the fullest row of its table."""
+    model = str(ward.services.models.register(ward.admin, None, trained_bundle, "challenger").id)
+    ward.services.shadows.begin(ward.admin, model)
+    yield model
+    ward.services.shadows.end(ward.admin, model)
+
+
 @pytest.mark.parametrize("width", [1440, 1280, 1024, 768])
-def test_nothing_is_wider_than_a_laptop_or_a_tablet(sign_in: Callable[[Role], Page], ward: Ward, width: int) -> None:
+def test_nothing_is_wider_than_a_laptop_or_a_tablet(
+    sign_in: Callable[[Role], Page], ward: Ward, shadow: str, width: int
+) -> None:
     ward.services.predictions.create(ward.admin, ward.whole_case())
     page = sign_in(Role.ADMIN)
     page.set_viewport_size({"width": width, "height": 800})
     for path in ("/", "/training", "/models", "/watching", "/project", "/audit", "/sessions"):
         page.goto(f"{ward.url}{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert path != "/models" or page.locator("tr", has_text=shadow).get_by_text("in shadow").is_visible()
     if width >= 1280:
         page.goto(f"{ward.url}/")
         cut = "[...document.querySelectorAll('table.cases')].filter(t => t.scrollWidth > t.clientWidth).length"
@@ -99,7 +111,7 @@ def test_a_model_s_report_shows_its_pictures_and_runs_no_script(sign_in: Callabl
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.get_by_role("link", name="Models").click()
-    page.locator("tr.serving a").click()
+    page.locator("tr.serving a").first.click()
     page.get_by_role("link", name="The whole report").click()
     expect(page.get_by_role("heading", name="With less evidence")).to_be_visible()
     widths = page.locator("figure svg").evaluate_all("all => all.map(svg => svg.getBoundingClientRect().width)")

@@ -47,10 +47,10 @@ def working(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
 
 
-def ended(client: httpx.Client, run: str, seconds: float = 120) -> dict[str, Any]:
+def ended(client: httpx.Client, run: str, seconds: float = 240) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found: dict[str, Any] = client.get(f"/training-runs/{run}").raise_for_status().json()
@@ -96,7 +96,7 @@ def test_a_queued_run_becomes_a_model_that_answers(
 
 def wait_until_tidy(folder: Path) -> str:
     """All text that stays of a run."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while (folder / "snapshot").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     texts = [path for path in folder.rglob("*") if path.is_file() and path.suffix in {".json", ".jsonl", ".log"}]

@@ -1,5 +1,7 @@
 // Frames of raw pixels: the one asked for first, its neighbours ahead of time, the memory they take bounded.
 
+import { reason } from "./refusal.js";
+
 const MOST_BYTES = 160 * 2 ** 20;
 const AT_ONCE = 4; // a browser gives a host six connections: two stay free for what is asked for next
 const AHEAD = 24;
@@ -8,7 +10,7 @@ const BEHIND = 6;
 /** One frame's stored values and what they mean, as the server sends them. */
 async function fetchFrame(address, signal) {
   const answer = await fetch(address, { credentials: "same-origin", signal });
-  if (!answer.ok) throw new Error(`the image did not come: ${answer.status}`);
+  if (!answer.ok) throw new Error(`the image did not come: ${reason(await answer.text(), answer.status)}`);
   const number = (name) => Number(answer.headers.get(name));
   return {
     pixels: new Uint16Array(await answer.arrayBuffer()),

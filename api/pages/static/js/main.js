@@ -5,6 +5,7 @@ import { CaseWalk } from "./case_walk.js";
 import { FrameStore } from "./frames.js";
 import { reviewKey, startReview } from "./review.js";
 import { watchRun } from "./run_watch.js";
+import { reason } from "./refusal.js";
 import { openHelp, singleKeysOn } from "./shortcuts.js";
 import { Viewer } from "./viewer.js";
 import { viewerKey } from "./viewer_keys.js";
@@ -48,6 +49,11 @@ function focusOn(selector) {
   return document.querySelector(selector) !== null;
 }
 
+/** A part that the page fetches by itself did not come: it says why in its place, and the rest stays as it is. */
+function stillWaiting(part, why) {
+  part.querySelector("[data-waits]")?.replaceChildren(why);
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || event.target.closest("dialog[open]")) return;
   if (event.key.length === 1 && event.key !== "?" && !singleKeysOn()) return;
@@ -69,13 +75,17 @@ document.addEventListener("htmx:afterSwap", (event) => {
   start();
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  // An error comes as a whole page: show it instead of dropping it.
-  if (event.detail.xhr.status >= 400) {
-    event.detail.shouldSwap = true;
-    event.detail.target = document.getElementById("main");
-    event.detail.selectOverride = "#main > *";
-    event.detail.swapOverride = "innerHTML";
-  }
+  const { xhr, requestConfig, target } = event.detail;
+  if (xhr.status < 400) return;
+  if (requestConfig.verb === "get") return stillWaiting(target, reason(xhr.responseText, xhr.status));
+  // What somebody asked for was refused, and that comes as a whole page: show it instead of dropping it.
+  event.detail.shouldSwap = true;
+  event.detail.target = document.getElementById("main");
+  event.detail.selectOverride = "#main > *";
+  event.detail.swapOverride = "innerHTML";
+});
+document.addEventListener("htmx:sendError", (event) => {
+  if (event.detail.requestConfig.verb === "get") stillWaiting(event.detail.target, "the server did not answer");
 });
 submitOnChange(document);
 watchRun(document.getElementById("run"));
