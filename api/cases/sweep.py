@@ -17,6 +17,8 @@ from api.ground.ground import Ground
 
 log = logging.getLogger(__name__)
 YOUNG = timedelta(hours=1)
+PATIENCE_S, PATIENCE_AT_START_S = 5.0, 60.0
+"""So long a request, and a start, wait for transactions under way."""
 TABLES = (StagedFileRow, BlobUseRow)
 """That name blobs. In this order: a file that was staged becomes a case's, never the other way round."""
 
@@ -27,7 +29,7 @@ def in_use(among: AbstractSet[str] | None = None) -> CompoundSelect[str]:
 
 
 @contextmanager
-def removing(ground: Ground) -> Iterator[None]:
+def removing(ground: Ground, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Held while blobs without a case are looked for and removed; to be entered outside any transaction.
 
     No case comes in meanwhile, and what a killed process had asked to store is stored. Raises OperationalError where
@@ -35,7 +37,7 @@ def removing(ground: Ground) -> Iterator[None]:
     """
     with ground.blobs.removing():
         if ground.blobs.is_folder:
-            ground.database.settle(*(table.__tablename__ for table in TABLES))
+            ground.database.settle(*(table.__tablename__ for table in TABLES), patience_s=patience_s)
         yield
 
 
@@ -57,7 +59,7 @@ def sweep_orphans(ground: Ground) -> int:
     """Remove every blob that no case uses; gives how many. In an object store those of the last hour are left alone."""
     youngest = now() if ground.blobs.is_folder else now() - YOUNG
     removed = 0
-    with removing(ground):
+    with removing(ground, PATIENCE_AT_START_S):
         ground.blobs.remove_unfinished()
         with ground.database.reading() as session:
             used = set(session.scalars(in_use()))

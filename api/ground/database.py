@@ -31,8 +31,6 @@ MOMENT_MS = 200
 """So long a hurried transaction waits for another writer."""
 SQLITE_PATIENT = ("synchronous=FULL", f"busy_timeout={BUSY_MS}")
 SQLITE_HURRIED = ("synchronous=NORMAL", f"busy_timeout={MOMENT_MS}")
-SETTLE_MS = 10_000
-"""So long the transactions under way are waited for."""
 _HURRIED = "hurried"
 PATIENT = {
     "connect_timeout": CONNECT_S,
@@ -158,8 +156,8 @@ class Database:
             session.connection(execution_options={"reading": True})
             yield session
 
-    def settle(self, *tables: str) -> None:
-        """Wait until each transaction that has written to these tables is over; raises OperationalError.
+    def settle(self, *tables: str, patience_s: float) -> None:
+        """Wait until each transaction that has written to these tables is over; raises OperationalError after that long.
 
         PostgreSQL goes on with a commit whose client was killed. SQLite's transactions end with their process.
         """
@@ -167,7 +165,8 @@ class Database:
             return
         for table in tables:  # one lock at a time: whoever holds one and waits for another never waits for us
             with self.engine.begin() as connection:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {SETTLE_MS}; LOCK TABLE {table} IN SHARE MODE")
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_s * 1000:.0f}")
+                connection.exec_driver_sql(f"LOCK TABLE {table} IN SHARE MODE")
 
     def wipe(self) -> None:
         """After erasing: let nothing of it lie in the log or among dead rows (``wiping.py``)."""

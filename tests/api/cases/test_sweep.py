@@ -14,9 +14,9 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import OperationalError
 
 from api import serve
+from api.cases import sweep
 from api.cases.sweep import discard_unused, sweep_orphans
 from api.cases.tables import BlobUseRow
-from api.ground import database
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import case_json, png
 from tests.api.stored import Stored, state_of
@@ -89,7 +89,7 @@ def test_what_a_killed_process_had_asked_to_store_keeps_its_files(
 def test_a_transaction_that_does_not_end_keeps_nobody_from_starting(
     services: Any, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(database, "SETTLE_MS", 50)
+    monkeypatch.setattr(sweep, "PATIENCE_AT_START_S", 0.05)
     case = client.post("/cases", json=case_json()).json()["id"]
     digest = services.ground.blobs.put(b"of a case that is being stored")
     with unfinished(services, case, digest):
