@@ -157,7 +157,7 @@ class Database:
             yield session
 
     def settle(self, *tables: str, patience_s: float) -> None:
-        """Wait until each transaction that has written to these tables is over; raises OperationalError after that long.
+        """Wait until each transaction that has written to these tables is over; else raises OperationalError.
 
         PostgreSQL goes on with a commit whose client was killed. SQLite's transactions end with their process.
         """
