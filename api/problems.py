@@ -210,8 +210,16 @@ def _service_error(error: ServiceError) -> Response:
     return problem(error.status, error.detail, error.errors, headers)
 
 
-def _core_error(error: core.ClinicalMMError) -> Response:
+def status_of(error: core.ClinicalMMError) -> HTTPStatus:
+    """The HTTP status of a core error; a fault of ours is logged."""
     status = next((CORE_STATUS[c] for c in type(error).__mro__ if c in CORE_STATUS), HTTPStatus.BAD_REQUEST)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("answered with %d: %s", status, error)
+    return status
+
+
+def _core_error(error: core.ClinicalMMError) -> Response:
+    status = status_of(error)
     faults = error.faults if isinstance(error, core.InvalidCase) else ()
     errors = [PointedError(pointer=where, detail=what) for where, what in faults]
     return problem(status, str(error), errors)

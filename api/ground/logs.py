@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -32,7 +33,8 @@ FIELDS = "fields"
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What would begin a line that nobody wrote, or steer a terminal."""
 _NOT_SHOWN = "(a library's words, not shown: they may quote what was sent)"
-_OPERATORS = (errors.NotEnoughData, errors.InvalidConfig, errors.InvalidBundle, errors.Cancelled)
+_OPERATORS = (errors.NotEnoughData, errors.InvalidConfig, errors.InvalidBundle, errors.Cancelled, errors.DamagedFile)
+_SIGNALS = frozenset(known.name for known in signal.Signals)
 
 
 def configure(log_format: Literal["text", "json"], level: str, endpoint: str = "") -> None:
@@ -121,8 +123,19 @@ def _message(record: logging.LogRecord) -> str:
     if is_own(record.name):
         args = record.args if isinstance(record.args, tuple) else ()
         return str(record.msg) % tuple(map(_safe, args)) if args else record.getMessage()
+    if (
+        record.name.startswith("gunicorn.")
+        and isinstance(record.args, tuple)
+        and all(map(_is_plain, record.args or "-"))
+    ):
+        return record.getMessage()
     # With arguments, what stands before they are put in is a constant of the library's source; without, it may be made.
     return str(record.msg) if record.args and str(record.msg).count("%") < len(str(record.msg)) // 2 else _NOT_SHOWN
+
+
+def _is_plain(value: Any) -> bool:
+    """A process's number or a signal's name: no caller's word."""
+    return isinstance(value, int) or value in _SIGNALS
 
 
 def _safe(value: Any) -> Any:

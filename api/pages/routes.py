@@ -34,7 +34,7 @@ from api.pages import (
 from api.pages.case_list import LABELLED, ORDERS, TABS
 from api.pages.session import CSRF_FIELD, Sessions, sessions_of, visit_of_request
 from api.pages.wording import moment
-from api.problems import CORE_STATUS, Invalid, ServiceError, Unauthenticated
+from api.problems import Invalid, ServiceError, Unauthenticated, status_of
 from api.services import Services
 from clinical_mm.errors import ClinicalMMError
 
@@ -161,8 +161,7 @@ def _service_problem(error: ServiceError) -> tuple[str, int, dict[str, str]]:
 
 
 def _core_problem(error: ClinicalMMError) -> tuple[str, int]:
-    status = next((CORE_STATUS[c] for c in type(error).__mro__ if c in CORE_STATUS), 400)
-    return _page(int(status), "That did not work", str(error))
+    return _page(status_of(error), "That did not work", str(error))
 
 
 def _invalid(error: ValidationError) -> tuple[str, int, dict[str, str]]:

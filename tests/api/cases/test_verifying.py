@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from api.cli import context
 from api.cli.cases import cases
+from api.ground.logs import TextFormatter
 from api.settings import Settings
 from tests.api.cases.test_submit import multipart
 from tests.api.conftest import case_json
@@ -51,7 +52,12 @@ def damaged(services: Any, case: dict[str, Any], damage: Damage) -> str:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_neither_shown_nor_judged(
-    client: httpx.Client, services: Any, case: dict[str, Any], model: str, damage: Damage
+    client: httpx.Client,
+    services: Any,
+    case: dict[str, Any],
+    model: str,
+    damage: Damage,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     digest, where = damaged(services, case, damage), f"/cases/{case['id']}"
     asked = [
@@ -64,6 +70,9 @@ def test_a_damaged_file_is_neither_shown_nor_judged(
         assert answer.status_code == 500
         assert digest in answer.json()["detail"]
         assert "clinical-mm cases verify" in answer.json()["detail"]
+    told = [TextFormatter().format(r) for r in caplog.records if r.name == "api.problems"]
+    assert len(told) == len(asked)
+    assert all(digest in line for line in told), "its log names it too"
     assert client.get(f"{where}/predictions").json()["items"] == []
     assert client.get(where).json() == case, "what is known of it stays"
 

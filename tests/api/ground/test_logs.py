@@ -89,9 +89,14 @@ def test_no_word_begins_a_line_of_its_own() -> None:
 
 
 def test_a_constant_message_of_a_library_stays() -> None:
-    line = json.loads(JsonFormatter().format(record("gunicorn.error", "Booting worker with pid: %s", 17)))
-    assert line["message"] == "Booting worker with pid: %s"
+    line = json.loads(JsonFormatter().format(record("psycopg.pool", "connections: %s", 17)))
+    assert line["message"] == "connections: %s"
     assert line["where"] == "module.py:7"
+
+
+def test_the_web_server_says_which_process_and_which_signal() -> None:
+    told = record("gunicorn.error", "Worker (pid:%s) was sent %s!", 17, "SIGKILL")
+    assert json.loads(JsonFormatter().format(told))["message"] == "Worker (pid:17) was sent SIGKILL!"
 
 
 def test_a_request_is_one_line_with_its_route_and_key(
