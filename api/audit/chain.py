@@ -67,6 +67,11 @@ def head_told(sequence: int, hash_: str, anchored: int) -> dict[str, Any]:
     return {"anchored": anchored, "hash": hash_, "sequence": sequence}
 
 
+def hold(session: Session) -> None:
+    """Lock the end of the chain from here to the commit: what a killed process was adding is there by then."""
+    session.connection().execute(select(HEAD.c.sequence).with_for_update())
+
+
 def append(session: Session, key: bytes, entries: Sequence[dict[str, Any]]) -> None:
     """Add entries at the end of the chain, within a transaction.
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.access.service import Caller, Role
 from api.audit import call as calls
 from api.audit.call import Call, this_machine
-from api.audit.chain import EVENTS, append, moment_text
+from api.audit.chain import EVENTS, append, hold, moment_text
 from api.audit.schemas import AuditEventOut, AuditPage, AuditQuery
 from api.audit.tables import AuditEventRow
 from api.audit.waiting import MARK, Waiting
@@ -92,6 +92,7 @@ class Audit:
                 session.info[_RECORDED] = []
         for path, left in self._waiting.left_behind():
             with everywhere(CHAIN), self._database.transaction() as session:
+                hold(session)
                 session.info[_RECORDED] = []
                 session.info[_LEFT] = _not_chained(session, left)
             path.unlink()

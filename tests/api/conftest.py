@@ -9,6 +9,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import psycopg
 import pytest
 from PIL import Image
 from pydantic_settings import SettingsConfigDict
+from sqlalchemy import Connection
 from werkzeug.serving import make_server
 
 from api.access.service import Access, Role
@@ -39,6 +41,19 @@ class BareSettings(Settings):
     """Settings that no ``.env`` file and no variable of the developer's shell changes."""
 
     model_config = SettingsConfigDict(env_prefix="CLINICAL_MM_NOT_IN_TESTS_", env_file=None)
+
+
+ON_POSTGRESQL = pytest.mark.parametrize(
+    "prepared", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+"""For what PostgreSQL alone does: goes on with a commit whose client was killed, where SQLite's ends with its process."""
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def until_it_waits(work: Future[Any], connection: Connection) -> None:
+    """Until this work waits for a lock in this PostgreSQL database, or has ended without."""
+    while not work.done() and not connection.exec_driver_sql(WAITING).scalar():
+        connection.rollback()
 
 
 @pytest.fixture(scope="session")

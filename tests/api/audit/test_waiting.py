@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from api.audit.chain import EVENTS, HEAD
+from api.audit.chain import EVENTS, HEAD, append
 from api.audit.stored import verify_stored
 from api.audit.waiting import MARK, Waiting
 from api.ground.database import DatabaseAway
 from api.ground.secret import trail_key
 from api.settings import Settings
-from tests.api.conftest import case_json
+from tests.api.conftest import ON_POSTGRESQL, case_json, until_it_waits
 
 
 @pytest.fixture
@@ -83,6 +83,26 @@ def test_what_a_process_left_that_never_came_to_chain_it_is_chained_by_another(
     dead.close()
     assert reads(services, settings) == []
     services.audit.take_up()
+    assert reads(services, settings) == ["req-1"]
+
+
+@ON_POSTGRESQL
+def test_what_a_killed_process_was_chaining_is_not_chained_again(
+    client: httpx.Client, services: Any, settings: Settings, case: str
+) -> None:
+    database = services.ground.database
+    read_while_another_writes(client, services, case, "req-1")
+    [file] = settings.trail_folder.glob("*.waiting")
+    left = file.with_name("process_of_the_dead.waiting")
+    left.write_bytes(file.read_bytes())
+    waited = services.audit._waiting.take()
+    services.audit._waiting.forget(waited)
+    with ThreadPoolExecutor(1) as pool, database.engine.connect() as looking:
+        with database.transaction() as session:
+            append(session, services.audit._key, waited)
+            taking = pool.submit(services.audit.take_up)
+            until_it_waits(taking, looking)
+        taking.result()
     assert reads(services, settings) == ["req-1"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import OperationalError
 
 from api import serve
@@ -18,18 +18,10 @@ from api.cases import sweep
 from api.cases.sweep import discard_unused, sweep_orphans
 from api.cases.tables import BlobUseRow
 from tests.api.cases.test_submit import multipart
-from tests.api.conftest import case_json, png
+from tests.api.conftest import ON_POSTGRESQL, case_json, png, until_it_waits
 from tests.api.stored import Stored, state_of
 
-ON_POSTGRESQL = pytest.mark.parametrize(
-    "prepared", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
-)
-"""SQLite's transactions end with their process."""
 Removal = Callable[[Any, httpx.Client, str, str], object]
-WAITING = text(
-    "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
-    " WHERE datname = current_database())"
-)
 
 
 def test_the_sweep_removes_what_a_crash_left_and_nothing_else(
@@ -77,8 +69,7 @@ def test_what_a_killed_process_had_asked_to_store_keeps_its_files(
         engine.connect() as looking,
     ):
         removal = pool.submit(remove, services, admin, gone["id"], fresh)
-        while not removal.done() and not looking.execute(WAITING).scalar():
-            looking.rollback()
+        until_it_waits(removal, looking)
         theirs.commit()
     removal.result()
     assert services.ground.blobs.get(shared) == png(1)
