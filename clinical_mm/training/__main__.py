@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from clinical_mm.errors import ClinicalMMError, InvalidConfig
 from clinical_mm.features import MB, FeatureCache
 from clinical_mm.training.alone import alone_in
 from clinical_mm.training.parent import end_with_parent
-from clinical_mm.training.progress import Progress
+from clinical_mm.training.progress import Diary, Progress
 from clinical_mm.training.reasons import reason
 from clinical_mm.training.trackers.mlflow import TRACKING_URI, mlflow_trackers
 from clinical_mm.training.trials import TRIALS_URL, Storage
@@ -29,7 +30,10 @@ from clinical_mm.training.trials import TRIALS_URL, Storage
 def main() -> int:
     """Parse, train, answer with an exit status."""
     chosen = _parser().parse_args()
-    logging.basicConfig(format="%(message)s")
+    lines, handler = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ"), logging.StreamHandler()
+    lines.converter = time.gmtime
+    handler.setFormatter(lines)
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("clinical_mm").setLevel(logging.INFO)
     if chosen.with_parent is not None:
         end_with_parent(chosen.with_parent)
@@ -70,8 +74,10 @@ def _train(chosen: argparse.Namespace) -> None:
     if trackers:  # they are told of an end by a signal too
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (chosen.out / "progress.jsonl").open("a", encoding="utf-8") as lines:
+        diary = Diary()
 
         def tell(progress: Progress) -> None:
+            diary(progress)
             lines.write(json.dumps(progress.to_json()) + "\n")
             lines.flush()
 

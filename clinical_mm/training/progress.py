@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_log = logging.getLogger(__name__)
 STAGES = ("reading", "features", "aligning", "training", "calibrating", "evaluating", "explaining", "saving")
 SHARES = (0.08, 0.2, 0.1, 0.46, 0.02, 0.04, 0.08, 0.02)
 """Rough share that each stage takes of the time of one training."""
@@ -31,6 +33,22 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
+
+
+class Diary:
+    """Logs each stage as it begins and each epoch as it ends: what is left to read of an unwatched training."""
+
+    def __init__(self) -> None:
+        self._stage, self._epoch = "", 0
+
+    def __call__(self, progress: Progress) -> None:
+        """Say what is new; measures of an epoch are known when the next one, or the next stage, begins."""
+        if self._epoch and (progress.stage, progress.epoch) != ("training", self._epoch):
+            measured = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in progress.metrics.items())
+            _log.info("epoch %d of %d%s", self._epoch, progress.epochs, measured)
+        if progress.stage != self._stage:
+            _log.info("%s", progress.stage)
+        self._stage, self._epoch = progress.stage, progress.epoch if progress.stage == "training" else 0
 
 
 class Reporter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,9 @@ def test_a_queued_run_becomes_a_model_that_answers(
         assert client.post(f"/cases/{case}/predictions").json()["model"] == told["model"]
         [model] = client.get("/models").json()["items"]
         assert (model["id"], model["run_id"], model["serving"]) == (told["model"], run, True)
+        log = client.get(f"/training-runs/{run}/log").text
+        assert re.search(r"^20[-\d]+T[:\d]+Z epoch 1 of 1, train loss \d\.\d+", log, re.MULTILINE), log
+        assert [line.split(" ")[1] for line in log.splitlines()][-1] == "saving"
         left = wait_until_tidy(settings.runs_folder / run)
         another = {"config": "small", "set": SMALLEST, "start_from": told["model"]}
         second = ended(client, client.post("/training-runs", json=another).json()["id"])
