@@ -85,7 +85,9 @@ def run(short: bool) -> Outcome:
         with Server(settings.workspace, environment, ("serve", "--threads", str(2 * CLIENTS))) as server:
             load, outages = _under_load(server.url, key, ways, gone)
             lost = _lost(server.url, key, load)
-    return Outcome("\n".join(_table(gone, load, outages, lost)), list(_faults(load, outages, lost, most)))
+        unforeseen = [line for line in server.printed().splitlines() if "unexpected error" in line]
+    faults = [*_faults(load, outages, lost, most), *unforeseen]
+    return Outcome("\n".join(_table(gone, load, outages, lost)), faults)
 
 
 def _key(settings: Settings) -> str:

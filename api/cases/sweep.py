@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from api.cases.tables import BlobUseRow, StagedFileRow
 from api.ground.clock import now
+from api.ground.database import DatabaseAway
 from api.ground.ground import Ground
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def discard_unused(ground: Ground, digests: AbstractSet[str]) -> None:
                 used = set(session.scalars(in_use(digests)))
             for digest in digests - used:
                 ground.blobs.delete(digest)
-    except OperationalError as error:  # whoever discards has a refusal of his own to tell
+    except (OperationalError, DatabaseAway) as error:  # whoever discards has a refusal of his own to tell
         log.warning("%d files without a case are left to the next start: %s", len(digests), type(error).__name__)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from api.backups.making import make
 from api.backups.restoring import restore
@@ -197,4 +199,22 @@ def test_a_store_that_says_nothing_is_503_within_two_seconds_and_back_by_itself(
     deadline = time.monotonic() + 5
     while client.get(f"/cases/{case}/files/0").status_code != 200:
         assert time.monotonic() < deadline
+    assert client.get(f"/cases/{case}/files/0").content == png()
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+def test_a_store_that_goes_away_between_its_answer_and_the_first_byte_is_503(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = client.post("/cases", **multipart(case_json(), ("a.png", png()))).raise_for_status().json()["id"]
+
+    class Broken:
+        def stream(self, _: int) -> Iterator[bytes]:
+            yield from ()
+            raise GenericError("connection reset by peer")
+
+    with monkeypatch.context() as away:
+        away.setattr(obstore, "get", lambda *_: Broken())
+        answer = client.get(f"/cases/{case}/files/0")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert client.get(f"/cases/{case}/files/0").content == png()
