@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PORT ?= 8000
 
-.PHONY: help setup demo test check lock sbom bench torture clean
+.PHONY: help setup demo test quick check lock sbom bench torture clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ demo: .venv/.installed  ## draw synthetic cases, train, serve http://127.0.0.1:8
 
 test: .venv/.installed-dev .venv/.browser  ## every test: units, HTTP, PostgreSQL, a real browser, kill -9
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30
+
+quick: .venv/.installed-dev .venv/.browser  ## while you write: no test over ten seconds, none on PostgreSQL
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not postgresql"
 
 check: .venv/.installed-dev  ## ruff, mypy strict, the import contracts, licences, advisories, SBOM
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

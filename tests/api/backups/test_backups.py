@@ -82,6 +82,7 @@ def without_its_end(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: found for name, found in rows.items() if name not in {"backups", "audit_head"}}
 
 
+@pytest.mark.slow
 def test_every_row_blob_and_bundle_comes_back_on_either_database(
     services: Any, settings: Settings, made: Made, target: Settings, work: str, keys: dict[str, str]
 ) -> None:

@@ -25,6 +25,7 @@ def results(client: httpx.Client, run: str, **params: Any) -> list[dict[str, Any
     return list(client.get(f"/prediction-runs/{run}/results", params=params).raise_for_status().json()["items"])
 
 
+@pytest.mark.slow
 def test_every_case_that_fits_is_predicted(client: httpx.Client, cases: list[str], model: str, work: Any) -> None:
     made = client.post("/prediction-runs", json={"filter": {"labelled": False}})
     assert made.status_code == 202, made.text

@@ -29,6 +29,7 @@ def run(settings: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
     return command
 
 
+@pytest.mark.slow
 def test_it_begins_tells_and_ends(
     run: Any, model: str, new_model: Callable[..., str], whispers: Whisperer, answered: Any, score: Any
 ) -> None:

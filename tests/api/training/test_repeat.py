@@ -38,6 +38,7 @@ def first(services: Any, admin: Caller) -> ModelOut:
     return made
 
 
+@pytest.mark.slow
 def test_with_nothing_changed_the_weights_are_the_same_bit_for_bit(
     services: Any, admin: Caller, first: ModelOut
 ) -> None:
@@ -52,6 +53,7 @@ def test_with_nothing_changed_the_weights_are_the_same_bit_for_bit(
     assert again.model.snapshot_sha256 == first.snapshot_sha256
 
 
+@pytest.mark.slow
 def test_what_is_gone_or_labelled_otherwise_is_told(services: Any, admin: Caller, first: ModelOut) -> None:
     cases = list(services.cases.select(admin.project_id, {"labelled": True}))
     services.cases.erase(admin, cases[0].id)
@@ -60,6 +62,7 @@ def test_what_is_gone_or_labelled_otherwise_is_told(services: Any, admin: Caller
     assert told[-1] == "weights differ"
 
 
+@pytest.mark.slow
 def test_a_model_that_started_from_another_is_repeated_from_that_one(
     services: Any, admin: Caller, first: ModelOut
 ) -> None:

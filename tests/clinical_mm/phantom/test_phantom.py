@@ -23,6 +23,7 @@ def frames(item: PhantomCase, view: str) -> list[tuple[np.ndarray, dict[str, np.
     return [(read_picture(i.read()).frames[0].astype(float), dict(m)) for i, m in pairs if f"-{view}." in i.name]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(drawn: list[PhantomCase]) -> None:
     again, other = list(draw(5, seed=0)), list(draw(5, seed=1))
     assert [a.case for a in again] == [d.case for d in drawn[:5]]

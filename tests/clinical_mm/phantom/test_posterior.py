@@ -24,6 +24,7 @@ def labels(drawn: list[PhantomCase]) -> np.ndarray:
     return np.array([[code in (d.case.diagnoses or ()) for code in DIAGNOSES] for d in drawn])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 def test_among_cases_given_a_probability_that_share_has_the_diagnosis(
     subset: tuple[str, ...], drawn: list[PhantomCase], labels: np.ndarray

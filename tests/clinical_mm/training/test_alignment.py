@@ -99,6 +99,7 @@ def test_cases_without_a_label_teach_and_patients_of_the_test_part_do_not(catalo
     assert len(prepared.for_alignment) == len(prepared.parts.train)  # every unlabelled one is of a judging patient
 
 
+@pytest.mark.slow
 def test_the_card_tells_how_well_one_modality_finds_another(trained: Path) -> None:
     told = json.loads((trained / "docs/card.json").read_text())["metrics"]["alignment"]
     assert told["cases"] > 40
@@ -115,6 +116,7 @@ def test_a_case_is_most_like_itself(trained: Path) -> None:
     assert found == sorted(found, key=lambda pair: -pair[1])
 
 
+@pytest.mark.slow
 def test_alignment_that_was_cancelled_goes_on_and_ends_where_an_uninterrupted_one_does(
     tmp_path: Path, trained: Path
 ) -> None:

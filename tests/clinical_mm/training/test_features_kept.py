@@ -122,6 +122,7 @@ def test_other_weights_share_nothing(
     assert computed["text"] == 0, "the text encoder is the same"
 
 
+@pytest.mark.slow
 def test_a_training_that_starts_from_a_model_reads_with_its_frozen_encoders_as_it_did(
     cases: list[Case], cache: FeatureCache, computed: Counter[str], tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(snapshot: Pat
     assert one.metrics["history"] != other.metrics["history"]
 
 
+@pytest.mark.slow
 def test_the_same_snapshot_configuration_and_seed_give_the_same_bytes(snapshot: Path, tmp_path: Path) -> None:
     """Through every encoder, with augmented pictures, dropout and adapters."""
     parts = tiny_config().modalities
