@@ -123,11 +123,7 @@ def _message(record: logging.LogRecord) -> str:
     if is_own(record.name):
         args = record.args if isinstance(record.args, tuple) else ()
         return str(record.msg) % tuple(map(_safe, args)) if args else record.getMessage()
-    if (
-        record.name.startswith("gunicorn.")
-        and isinstance(record.args, tuple)
-        and all(map(_is_plain, record.args or "-"))
-    ):
+    if record.name.startswith("gunicorn.") and record.args and all(map(_is_plain, record.args)):
         return record.getMessage()
     # With arguments, what stands before they are put in is a constant of the library's source; without, it may be made.
     return str(record.msg) if record.args and str(record.msg).count("%") < len(str(record.msg)) // 2 else _NOT_SHOWN
@@ -135,7 +131,7 @@ def _message(record: logging.LogRecord) -> str:
 
 def _is_plain(value: Any) -> bool:
     """A process's number or a signal's name: no caller's word."""
-    return isinstance(value, int) or value in _SIGNALS
+    return isinstance(value, int) or (isinstance(value, str) and value in _SIGNALS)
 
 
 def _safe(value: Any) -> Any:
