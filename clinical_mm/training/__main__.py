@@ -1,6 +1,7 @@
 """``python -m clinical_mm.training``: one training as a process of its own; the service's job runs it so.
 
-Progress goes to ``OUT/progress.jsonl``, a JSON object a line. Exit 0; 1 with one clear line on stderr.
+Progress goes to ``OUT/progress.jsonl``, a JSON object a line; stages and epochs are logged on stderr.
+Exit 0; 1 with one clear line at the end of stderr.
 """
 
 from __future__ import annotations

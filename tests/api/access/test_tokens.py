@@ -85,8 +85,8 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "expired": {"exp": NOW - 120},
     "for ever": {"exp": ...},
     "with an end that is no number": {"exp": "tomorrow"},
-    "not valid yet": {"nbf": NOW + 600},
-    "issued in the future": {"iat": NOW + 600},
+    "not valid yet": {"nbf": NOW + 86_400},
+    "issued in the future": {"iat": NOW + 86_400},
     "of nobody": {"sub": ...},
     "of a subject that is no text": {"sub": 7},
 }

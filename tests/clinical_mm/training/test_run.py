@@ -174,8 +174,9 @@ def test_a_training_process_says_in_one_line_why_it_failed(tmp_path: Path) -> No
     command = [sys.executable, "-m", "clinical_mm.training", "--config", "small", "--snapshot", str(tmp_path / "few")]
     answer = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
-    assert "4 labelled cases that fit the task; it takes at least 12" in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1
+    *stages, why = answer.stderr.strip().splitlines()
+    assert "4 labelled cases that fit the task; it takes at least 12" in why
+    assert [line.partition("Z ")[2] for line in stages] == ["reading"]
 
 
 def test_an_exclusive_model_gives_probabilities_that_sum_to_one(tmp_path: Path) -> None:
