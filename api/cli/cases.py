@@ -213,7 +213,8 @@ def verify(as_json: bool) -> None:
         files = stored_files(built.ground)
         bar = tqdm(files, desc="verify", unit="file", disable=None)
         lost = [asdict(loss) for digest in bar if (loss := look_at(built.ground, digest)) is not None]
-    print_rows(lost, ["sha256", "how", "cases"], as_json=as_json, empty=f"all {len(files)} files are what was stored")
+    shown = lost if as_json else [loss | {"cases": ", ".join(loss["cases"])} for loss in lost]
+    print_rows(shown, ["sha256", "how", "cases"], as_json=as_json, empty=f"all {len(files)} files are what was stored")
     if lost:
         raise click.ClickException(
             f"{len(lost)} of {len(files)} files are lost; whoever still has one mends it by sending it again, "

@@ -172,7 +172,10 @@ class Blobs:
 
     @contextmanager
     def removing(self) -> Iterator[None]:
-        """Held while blobs without a case are looked for and removed: no case may be coming in meanwhile."""
+        """Held while blobs without a case are looked for and removed: no case may be coming in meanwhile.
+
+        Through ``removing`` of api/cases/sweep.py, which waits for what killed processes are storing too.
+        """
         with self._lock(fcntl.LOCK_EX):
             yield
 

@@ -24,7 +24,7 @@ FILM = dicom(ramp())
 
 
 def last_pixel(path: Path) -> None:
-    """One that no decoder would miss."""
+    """Changes it by one; no decoder notices."""
     data = path.read_bytes()
     path.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
 
@@ -88,6 +88,7 @@ def test_verify_names_the_damaged_file_and_its_cases_until_it_is_sent_again(
     how = "changed" if damage is last_pixel else "gone"
     assert json.loads(answer.stdout) == [{"sha256": digest, "how": how, "cases": [case["id"]]}]
     assert "sending it again" in answer.stderr
+    assert f"{case['id']}\n" in verify().stdout, "as a table too"
     again = client.post("/cases", **multipart(case_json(external_id="again"), ("a.dcm", FILM)))
     assert again.status_code == 201
     assert client.get(f"/cases/{case['id']}/files/0").content == FILM
